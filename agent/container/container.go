@@ -1,0 +1,289 @@
+package container
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"kata/agent/api"
+)
+
+// State of a container, as the OCI runtime specification names them.
+type state int
+
+const (
+	created state = iota
+	running
+	stopped
+)
+
+// Container is one container of the guest. Its methods may be called concurrently.
+type Container struct {
+	id     string
+	reaper *Reaper
+	cgroup *cgroup
+	rootFD int // keeps the root filesystem reachable for syncfs
+
+	mu    sync.Mutex
+	state state
+	init  *process
+	execs map[string]*process
+}
+
+// Create prepares a container whose process waits for Start. Nothing is left
+// behind when it fails. Errors: api.Error for what the configuration causes.
+func Create(r *Reaper, req *api.CreateRequest, streams Streams) (*Container, error) {
+	cg, err := newCgroup(req.ID, req.Cgroup)
+	if err != nil {
+		return nil, err
+	}
+	c := &Container{id: req.ID, reaper: r, cgroup: cg, rootFD: -1, execs: map[string]*process{},
+		init: &process{spec: &req.Process, exited: make(chan struct{})}}
+	exit, err := c.init.clone(r, req.Namespaces&^unix.CLONE_NEWNET, cg.fd)
+	if err != nil {
+		cg.remove()
+		return nil, fmt.Errorf("clone: %w", err)
+	}
+	c.init.watch(exit, c.initExited)
+	if err = inThread(func() error { return c.prepare(req, streams) }); err == nil {
+		err = c.init.adjustOOM()
+	}
+	if err != nil {
+		c.Remove()
+		return nil, err
+	}
+	return c, nil
+}
+
+// prepare runs on a thread of its own.
+func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return err
+	}
+	join := int(req.Namespaces &^ (unix.CLONE_NEWNET | unix.CLONE_NEWPID))
+	if err := unix.Setns(c.init.pidfd, join); err != nil {
+		return fmt.Errorf("enter the container's namespaces: %w", err)
+	}
+	if req.Hostname != "" {
+		if err := unix.Sethostname([]byte(req.Hostname)); err != nil {
+			return fmt.Errorf("hostname: %w", err)
+		}
+	}
+	if req.Domainname != "" {
+		if err := unix.Setdomainname([]byte(req.Domainname)); err != nil {
+			return fmt.Errorf("domainname: %w", err)
+		}
+	}
+	root := &rootBuilder{req: req, pid: c.init.pid}
+	if err := root.build(); err != nil {
+		return err
+	}
+	fd, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	c.rootFD = fd
+	p := c.init
+	if p.stdio, err = openStdio(p.spec, streams); err != nil {
+		return err
+	}
+	if p.spec.Terminal {
+		if err := bindConsole(p.stdio.child[0]); err != nil {
+			return fmt.Errorf("/dev/console: %w", err)
+		}
+	}
+	if err := makeCwd(p.spec.Cwd); err != nil {
+		return err
+	}
+	if err := root.finish(); err != nil {
+		return err
+	}
+	command, err := lookPath(p.spec)
+	if err != nil {
+		return err
+	}
+	p.script.addProcess(p.spec, command, p.stdio.child)
+	return nil
+}
+
+// makeCwd creates the working directory when it is missing, as runc does.
+func makeCwd(cwd string) error {
+	if cwd == "/" {
+		return nil
+	}
+	if err := os.MkdirAll(cwd, 0o755); err != nil {
+		return fmt.Errorf("process.cwd: %w", err)
+	}
+	return nil
+}
+
+// bindConsole makes a terminal appear as /dev/console (runtime-spec,
+// config-linux.md, "Default Devices").
+func bindConsole(slave int) error {
+	f, err := os.OpenFile("/dev/console", os.O_CREATE|os.O_RDONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	// By descriptor: the container's /proc does not know this thread.
+	tree, err := unix.OpenTree(slave, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(tree)
+	return unix.MoveMount(tree, "", unix.AT_FDCWD, "/dev/console", unix.MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+// Start lets the container's process run its command.
+func (c *Container) Start() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != created {
+		return &api.Error{Code: api.CodePrecondition, Message: "cannot start a container that has already been started"}
+	}
+	c.state = running
+	return c.init.run()
+}
+
+// Exec starts another process in a running container.
+func (c *Container) Exec(req *api.ExecRequest, streams Streams) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != running {
+		return 0, &api.Error{Code: api.CodePrecondition, Message: "cannot exec in a container that is not running"}
+	}
+	if c.execs[req.Exec] != nil {
+		return 0, &api.Error{Code: api.CodeAlreadyExists, Message: fmt.Sprintf("process %q exists", req.Exec)}
+	}
+	p := &process{spec: &req.Process, exited: make(chan struct{})}
+	if err := inThread(func() error { return c.exec(p, streams) }); err != nil {
+		return 0, err
+	}
+	if err := p.adjustOOM(); err != nil {
+		_ = p.signal(unix.SIGKILL)
+		p.stdio.started()
+		p.gone()
+		return 0, err
+	}
+	if err := p.run(); err != nil {
+		p.gone() // nobody waits for it, and its name is free again
+		return 0, err
+	}
+	c.execs[req.Exec] = p
+	return p.pid, nil
+}
+
+// exec runs on a thread of its own: what it joins, the process inherits.
+func (c *Container) exec(p *process, streams Streams) error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return err
+	}
+	const most = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+	if err := unix.Setns(c.init.pidfd, most); err != nil {
+		return fmt.Errorf("enter the container's namespaces: %w", err)
+	}
+	command, err := lookPath(p.spec)
+	if err != nil {
+		return err
+	}
+	if p.stdio, err = openStdio(p.spec, streams); err != nil {
+		return err
+	}
+	exit, err := p.clone(c.reaper, 0, c.cgroup.fd)
+	if err != nil {
+		p.stdio.started()
+		p.stdio.close()
+		return fmt.Errorf("clone: %w", err)
+	}
+	// The cgroup namespace last: from inside it nothing can be cloned into a cgroup.
+	p.script.add("enter the cgroup namespace", 0, unix.SYS_SETNS, uintptr(c.init.pidfd), unix.CLONE_NEWCGROUP)
+	p.script.addProcess(p.spec, command, p.stdio.child)
+	p.watch(exit, nil)
+	return nil
+}
+
+// initExited runs when the first process is gone, and everything in its pid
+// namespace with it: what the container wrote goes to the host's files before
+// anybody learns of the exit.
+func (c *Container) initExited() {
+	c.mu.Lock()
+	c.state = stopped
+	c.mu.Unlock()
+	c.cgroup.kill() // without a pid namespace of its own, others may live on
+	if c.rootFD >= 0 {
+		_ = unix.Syncfs(c.rootFD)
+	}
+}
+
+func (c *Container) process(exec string) (*process, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if exec == "" {
+		return c.init, nil
+	}
+	if p := c.execs[exec]; p != nil {
+		return p, nil
+	}
+	return nil, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("no process %q in the container", path.Base(exec))}
+}
+
+// Signal sends a signal to one process, or to all.
+func (c *Container) Signal(req *api.SignalRequest) error {
+	if req.All {
+		return c.cgroup.signal(unix.Signal(req.Signal))
+	}
+	p, err := c.process(req.Exec)
+	if err != nil {
+		return err
+	}
+	return p.signal(unix.Signal(req.Signal))
+}
+
+// Wait blocks until the process has ended; its output may still be on its way.
+func (c *Container) Wait(exec string) (*api.WaitResponse, error) {
+	p, err := c.process(exec)
+	if err != nil {
+		return nil, err
+	}
+	<-p.exited
+	resp := &api.WaitResponse{Status: p.status, OOMKilled: c.cgroup.oomKilled()}
+	if exec != "" {
+		c.mu.Lock()
+		delete(c.execs, exec)
+		c.mu.Unlock()
+		unix.Close(p.pidfd)
+	}
+	return resp, nil
+}
+
+// Resize sets the size of a process' terminal.
+func (c *Container) Resize(req *api.ResizeRequest) error {
+	p, err := c.process(req.Exec)
+	if err != nil {
+		return err
+	}
+	if p.stdio == nil {
+		return &api.Error{Code: api.CodePrecondition, Message: "the process has no terminal"}
+	}
+	return p.stdio.resize(req.Rows, req.Columns)
+}
+
+// Remove kills what is left and frees the container.
+func (c *Container) Remove() {
+	_ = c.init.signal(unix.SIGKILL)
+	<-c.init.exited
+	c.mu.Lock()
+	if c.init.script != nil && c.init.stdio != nil { // never started
+		c.init.stdio.started()
+	}
+	c.init.script = nil
+	c.mu.Unlock()
+	unix.Close(c.init.pidfd)
+	if c.rootFD >= 0 {
+		unix.Close(c.rootFD)
+	}
+	c.cgroup.remove()
+}

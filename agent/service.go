@@ -1,0 +1,231 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"kata/agent/api"
+	"kata/agent/container"
+)
+
+func (a *agent) methods() map[string]api.Handler {
+	return map[string]api.Handler{
+		"Hello":     api.Method(a.hello),
+		"Sandbox":   api.Method(a.sandbox),
+		"Create":    api.Method(a.create),
+		"Start":     api.Method(a.start),
+		"Exec":      api.Method(a.exec),
+		"Signal":    api.Method(a.signal),
+		"Wait":      api.Method(a.wait),
+		"Resize":    api.Method(a.resize),
+		"Processes": api.Method(a.processes),
+		"Remove":    api.Method(a.remove),
+		"Shutdown":  api.Method(a.shutdown),
+	}
+}
+
+func (a *agent) hello(req *api.HelloRequest) (*api.HelloResponse, error) {
+	if req.Version != api.Version {
+		return nil, &api.Error{Code: api.CodePrecondition,
+			Message: fmt.Sprintf("the host speaks version %d of the agent's protocol, the agent %d", req.Version, api.Version)}
+	}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return nil, err
+	}
+	resp := &api.HelloResponse{Version: api.Version, UptimeNs: uint64(a.uptime), KernelRelease: unix.ByteSliceToString(uts.Release[:])}
+	var si unix.Sysinfo_t
+	if err := unix.Sysinfo(&si); err == nil {
+		resp.MemoryKiB = si.Totalram * uint64(si.Unit) / 1024
+	}
+	resp.RSSKiB = residentKiB()
+	return resp, nil
+}
+
+// residentKiB is the agent's resident memory (proc(5), statm).
+func residentKiB() uint64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident uint64
+	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * uint64(os.Getpagesize()) / 1024
+}
+
+// sandbox prepares the guest for its containers.
+func (a *agent) sandbox(req *api.SandboxRequest) (*api.Empty, error) {
+	<-a.ready
+	if a.bootErr != nil {
+		return nil, a.bootErr
+	}
+	if req.TimeNs != 0 {
+		ts := unix.NsecToTimespec(req.TimeNs)
+		if err := unix.ClockSettime(unix.CLOCK_REALTIME, &ts); err != nil {
+			return nil, fmt.Errorf("clock: %w", err)
+		}
+	}
+	if len(req.Entropy) > 0 {
+		if err := addEntropy(req.Entropy); err != nil {
+			return nil, fmt.Errorf("entropy: %w", err)
+		}
+	}
+	if err := unix.Sethostname([]byte(req.Hostname)); err != nil {
+		return nil, fmt.Errorf("host name: %w", err)
+	}
+	if err := loopbackUp(); err != nil {
+		return nil, fmt.Errorf("loopback interface: %w", err)
+	}
+	if m := req.Share; m != nil {
+		if err := unix.Mount(m.Source, api.ShareDir, m.Type, uintptr(m.Flags), m.Data); err != nil {
+			return nil, fmt.Errorf("share: %w", err)
+		}
+	}
+	return &api.Empty{}, nil
+}
+
+// addEntropy credits the guest's random generator with what the host gave
+// (random(4), RNDADDENTROPY).
+func addEntropy(b []byte) error {
+	f, err := os.OpenFile("/dev/urandom", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info := make([]byte, 8, 8+len(b))
+	*(*int32)(unsafe.Pointer(&info[0])) = int32(8 * len(b))
+	*(*int32)(unsafe.Pointer(&info[4])) = int32(len(b))
+	info = append(info, b...)
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&info[0]))); e != 0 {
+		return e
+	}
+	return nil
+}
+
+func loopbackUp() error {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(s)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOOPBACK)
+	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr)
+}
+
+func (a *agent) create(req *api.CreateRequest) (*api.StartResponse, error) {
+	if err := api.ValidName(req.ID); err != nil {
+		return nil, &api.Error{Code: api.CodeInvalid, Message: err.Error()}
+	}
+	a.mu.Lock()
+	_, exists := a.containers[req.ID]
+	if !exists {
+		a.containers[req.ID] = nil // taken
+	}
+	a.mu.Unlock()
+	if exists {
+		return nil, &api.Error{Code: api.CodeAlreadyExists, Message: fmt.Sprintf("container %q exists", req.ID)}
+	}
+	c, err := container.Create(a.reaper, req, a.processStreams(req.ID, ""))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		delete(a.containers, req.ID)
+		return nil, err
+	}
+	a.containers[req.ID] = c
+	return &api.StartResponse{}, nil
+}
+
+func (a *agent) container(id string) (*container.Container, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c := a.containers[id]; c != nil {
+		return c, nil
+	}
+	return nil, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("no container %q", id)}
+}
+
+func (a *agent) start(req *api.ProcessRequest) (*api.Empty, error) {
+	c, err := a.container(req.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &api.Empty{}, c.Start()
+}
+
+func (a *agent) exec(req *api.ExecRequest) (*api.StartResponse, error) {
+	c, err := a.container(req.ID)
+	if err != nil {
+		return nil, err
+	}
+	pid, err := c.Exec(req, a.processStreams(req.ID, req.Exec))
+	return &api.StartResponse{PID: uint32(pid)}, err
+}
+
+func (a *agent) signal(req *api.SignalRequest) (*api.Empty, error) {
+	c, err := a.container(req.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &api.Empty{}, c.Signal(req)
+}
+
+func (a *agent) wait(req *api.ProcessRequest) (*api.WaitResponse, error) {
+	c, err := a.container(req.ID)
+	if err != nil {
+		return nil, err
+	}
+	return c.Wait(req.Exec)
+}
+
+func (a *agent) resize(req *api.ResizeRequest) (*api.Empty, error) {
+	c, err := a.container(req.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &api.Empty{}, c.Resize(req)
+}
+
+func (a *agent) processes(req *api.ProcessRequest) (*api.ProcessesResponse, error) {
+	c, err := a.container(req.ID)
+	if err != nil {
+		return nil, err
+	}
+	return c.Processes(), nil
+}
+
+func (a *agent) remove(req *api.ProcessRequest) (*api.Empty, error) {
+	c, err := a.container(req.ID)
+	if err != nil {
+		return nil, err
+	}
+	c.Remove()
+	a.mu.Lock()
+	delete(a.containers, req.ID)
+	a.mu.Unlock()
+	return &api.Empty{}, nil
+}
+
+// shutdown ends the guest: everything is written out first. The answer usually
+// arrives before the power goes.
+func (a *agent) shutdown(*api.Empty) (*api.Empty, error) {
+	unix.Sync()
+	go func() {
+		time.Sleep(5 * time.Millisecond)
+		PowerOff()
+	}()
+	return &api.Empty{}, nil
+}
+
+// PowerOff ends the machine.
+func PowerOff() { _ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) }
