@@ -1,0 +1,12 @@
+// Package all registers the drivers, in one place. It contains nothing else and
+// does not decide which driver is used.
+package all
+
+import (
+	"kata/vm"
+	"kata/vm/uml"
+)
+
+func init() {
+	vm.Register(uml.Driver{})
+}

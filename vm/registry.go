@@ -1,0 +1,87 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"kata/check"
+)
+
+// Auto asks for the best driver that works on this host.
+const Auto = "auto"
+
+var registry []Driver
+
+// Register adds a driver; vm/all does, in order of preference among drivers of the
+// same isolation.
+func Register(d Driver) { registry = append(registry, d) }
+
+// Drivers are the registered ones.
+func Drivers() []Driver { return slices.Clone(registry) }
+
+// Choose picks the driver called name, or with Auto the first one that works,
+// hardware isolation before software. One below minimum is refused: the error
+// (IsolationError) says what each driver lacks and what would allow the rest.
+func Choose(name string, minimum Isolation, options func(driver string) map[string]string) (Driver, Capabilities, error) {
+	var reasons []string
+	var soft Driver
+	var softCaps Capabilities
+	for _, d := range registry {
+		if name != Auto && name != d.Name() {
+			continue
+		}
+		caps, err := d.Probe(options(d.Name()))
+		switch {
+		case err != nil:
+			if name != Auto {
+				return nil, caps, err
+			}
+			reasons = append(reasons, err.Error())
+		case caps.Isolation == Hardware:
+			return d, caps, nil
+		case soft == nil:
+			soft, softCaps = d, caps
+		}
+	}
+	switch {
+	case soft != nil && softCaps.Isolation.Satisfies(minimum):
+		return soft, softCaps, nil
+	case soft != nil:
+		return nil, Capabilities{}, &IsolationError{Driver: soft.Name(), Reasons: append(reasons, whyNoHardware())}
+	case name != Auto && len(reasons) == 0:
+		var names []string
+		for _, d := range registry {
+			names = append(names, d.Name())
+		}
+		return nil, Capabilities{}, fmt.Errorf("hypervisor %q is unknown; there are: %s, %s", name, Auto, strings.Join(names, ", "))
+	}
+	return nil, Capabilities{}, fmt.Errorf("no hypervisor works on this host: %s", strings.Join(reasons, "; "))
+}
+
+// whyNoHardware is what the host itself lacks, whatever the drivers say.
+func whyNoHardware() string {
+	if r := check.KVM(); r != nil {
+		return r.Error()
+	}
+	return "the host could, but no hypervisor of this release uses it"
+}
+
+// IsolationError says that only software isolation is to be had, and hardware
+// isolation is asked for.
+type IsolationError struct {
+	Driver  string   // what would work
+	Reasons []string // why hardware does not
+}
+
+func (e *IsolationError) Error() string {
+	return fmt.Sprintf("hardware isolation is required, but not available: %s; %q would run with software isolation, "+
+		"if --isolation=software or minimum_isolation = \"software\" in the configuration allowed it", strings.Join(e.Reasons, "; "), e.Driver)
+}
+
+// IsIsolation says whether err is an IsolationError.
+func IsIsolation(err error) bool {
+	_, ok := errors.AsType[*IsolationError](err)
+	return ok
+}

@@ -1,0 +1,172 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"kata/jail"
+)
+
+// Isolation is what stands between a guest and the host.
+type Isolation string
+
+const (
+	// Hardware: the CPU's virtualization extensions separate the guest.
+	Hardware Isolation = "hardware"
+	// Software: the guest is host processes in a jail (a user-mode kernel, an
+	// emulator). Weaker, and only used where it is allowed.
+	Software Isolation = "software"
+)
+
+// ParseIsolation reads an Isolation. Error: neither "hardware" nor "software".
+func ParseIsolation(s string) (Isolation, error) {
+	switch i := Isolation(s); i {
+	case Hardware, Software:
+		return i, nil
+	}
+	return "", fmt.Errorf("isolation %q: must be %q or %q", s, Hardware, Software)
+}
+
+// Satisfies says whether i is at least minimum.
+func (i Isolation) Satisfies(minimum Isolation) bool { return i == Hardware || minimum == Software }
+
+// Capabilities are what a driver can do on this host.
+type Capabilities struct {
+	Isolation Isolation
+	// MaxVCPUs is how many virtual CPUs a machine may have.
+	MaxVCPUs int
+	// OverheadMiB is the host memory that a machine may need beyond the guest's.
+	OverheadMiB int
+	// KernelFile is the name of the guest kernel that the driver boots.
+	KernelFile string
+}
+
+// Driver makes machines with one virtual machine monitor.
+type Driver interface {
+	// Name is what the configuration calls the driver.
+	Name() string
+	// Probe says what the driver can do on this host, or why it cannot work here
+	// (Unavailable). It answers within a second and starts nothing that stays.
+	Probe(options map[string]string) (Capabilities, error)
+	// Start boots a machine. It returns once the monitor runs; the guest is up
+	// when its agent speaks on the Channel. When ctx ends before that, or it
+	// fails, nothing is left. Errors: BootError.
+	Start(ctx context.Context, s Spec) (Machine, error)
+}
+
+// Unavailable is why a driver cannot work on this host.
+type Unavailable struct {
+	Driver string
+	Cause  string // what is missing
+	Remedy string // what to do about it
+}
+
+func (e *Unavailable) Error() string {
+	if e.Remedy == "" {
+		return fmt.Sprintf("%s: %s", e.Driver, e.Cause)
+	}
+	return fmt.Sprintf("%s: %s; %s", e.Driver, e.Cause, e.Remedy)
+}
+
+// Spec is everything that a machine is made from. It is plain data.
+type Spec struct {
+	// Name identifies the sandbox; it appears in the names of processes and files.
+	Name string
+	// Dir is an existing host directory that the machine may use for files of its
+	// own; the caller removes it after the machine's end.
+	Dir string
+	// Kernel and Agent are host paths of the guest's kernel and of PID 1.
+	Kernel, Agent string
+	// MemoryMiB is the guest's memory.
+	MemoryMiB int
+	VCPUs     int
+	// Shares are host directories and files that the guest sees.
+	Shares []Share
+	// Cgroup holds every host process of the machine; may be nil.
+	Cgroup *jail.Cgroup
+	// CPUs are the host CPUs to stay on; empty lets the driver choose by itself.
+	CPUs []int
+	// Console receives what the guest's kernel prints; may be nil.
+	Console io.Writer
+	// Verbose asks the guest's kernel to print more.
+	Verbose bool
+	// Options are the driver's own settings, from its table of the configuration.
+	Options map[string]string
+}
+
+// Share is a host directory or file in the guest, below where the agent mounts
+// the machine's GuestShare.
+type Share struct {
+	// Name is its path below the share: one or more elements, no "..".
+	Name     string
+	Source   string
+	ReadOnly bool
+}
+
+// Machine is a running virtual machine. Its methods may be called concurrently.
+type Machine interface {
+	// Channel is the byte stream to the agent. It ends when the machine does.
+	Channel() io.ReadWriteCloser
+	// GuestShare is the mount(2) by which the guest sees the shares.
+	GuestShare() GuestMount
+	// PID is the host process that, with its descendants, is the machine.
+	PID() int
+	// Kill ends the machine at once. Done follows.
+	Kill()
+	// Done is closed when no process of the machine runs any more.
+	Done() <-chan struct{}
+	// Err says why the machine ended; valid after Done, nil for an orderly end.
+	Err() error
+}
+
+// GuestMount is a mount(2) for the agent to make.
+type GuestMount struct {
+	Source, Type, Data string
+	Flags              uint64
+}
+
+// Phase is a part of a machine's start.
+type Phase string
+
+// The phases, in order.
+const (
+	PhasePrepare Phase = "prepare"
+	PhaseVMM     Phase = "start of the monitor"
+	PhaseKernel  Phase = "boot of the kernel"
+	PhaseAgent   Phase = "start of the agent"
+)
+
+// BootError is a machine that did not start: in which phase, why, and the last
+// lines of its console. %v is one line; %+v adds the console.
+type BootError struct {
+	Phase   Phase
+	Cause   error
+	Console string
+}
+
+func (e *BootError) Error() string {
+	s := fmt.Sprintf("machine failed at the %s: %v", e.Phase, e.Cause)
+	if l := lastLine(e.Console); l != "" {
+		s += fmt.Sprintf(" (console: %q)", l)
+	}
+	return s
+}
+
+// Format implements fmt.Formatter.
+func (e *BootError) Format(f fmt.State, verb rune) {
+	_, _ = io.WriteString(f, e.Error())
+	if verb == 'v' && f.Flag('+') && e.Console != "" {
+		_, _ = io.WriteString(f, "\n"+e.Console)
+	}
+}
+
+func (e *BootError) Unwrap() error { return e.Cause }
+
+// ErrBootTimeout is the cause of a BootError when the guest took too long.
+var ErrBootTimeout = errors.New("timed out")
+
+// DefaultBootTimeout is how long a machine may take until its agent answers.
+const DefaultBootTimeout = 10 * time.Second
