@@ -1,0 +1,67 @@
+#!/bin/bash
+# setup.sh GROUP...
+#
+# Installs what a Debian 12 host lacks to build, test, demo or bench this tree;
+# Go, git and make are assumed. When nothing is missing it needs neither the
+# network nor root.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+# A package, or package:command where the command may come from elsewhere: engines
+# ship their own runc, and Debian's would replace them.
+packages() {
+	case $1 in
+	build) echo flex bison bc patch libelf-dev xz-utils cpio gcc make libc6-dev ca-certificates ;;
+	test) echo busybox-static iproute2 procps jq runc:runc crun:crun ca-certificates ;;
+	demo) echo busybox-static mmdebstrap ca-certificates ;;
+	bench) echo busybox-static procps jq runc:runc crun:crun ;;
+	*) die "unknown group '$1'; usage: setup.sh build|test|demo|bench..." ;;
+	esac
+}
+
+# runsc (gVisor) goes to the cache, not to the system: it is only a peer to
+# compare with. Debian's package, built with a newer Go than it was written for,
+# ends in a panic with programs of several threads; so it is built from its module.
+runsc() (
+	version=v0.0.0-20260905035102-160fafc42237
+	bin=$KATA_CACHE/peers/runsc-$version
+	mkdir -p "${bin%/*}"
+	if [ ! -x "$bin" ]; then
+		say "building runsc to compare with (some minutes)"
+		work=$(mktemp -d)
+		trap 'rm -rf "$work"' EXIT
+		if ! GOBIN=$work GOFLAGS= CGO_ENABLED=0 go install -p 2 -ldflags '-s -w' "gvisor.dev/gvisor/runsc@$version" >&2; then
+			say "skipped: runsc does not build here; benchmarks will do without"
+			exit 0
+		fi
+		mv "$work/runsc" "$bin"
+	fi
+	ln -sfn "${bin##*/}" "$KATA_CACHE/peers/runsc"
+)
+
+# Debian's runc is in sbin, which an ordinary user's PATH lacks.
+PATH=$PATH:/usr/sbin:/sbin
+[ $# -gt 0 ] || packages ""
+wanted=$(for group; do packages "$group"; done | tr ' ' '\n' | sort -u)
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p')
+missing=()
+for want in $wanted; do
+	package=${want%:*} command=${want#"${want%:*}"}
+	grep -qxF "$package" <<<"$installed" && continue
+	[ -n "$command" ] && command -v "${command#:}" >/dev/null && continue
+	missing+=("$package")
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+	say "installing ${missing[*]}"
+	[ "$(id -u)" = 0 ] || die "this needs root; or install them yourself"
+	export DEBIAN_FRONTEND=noninteractive
+	# --no-remove: a set-up that uninstalls something is not what was asked for.
+	install() { apt-get -qq update >&2 && apt-get install -yq --no-install-recommends --no-remove "${missing[@]}" >&2; }
+	# Clean-up hooks of some images race with apt for its archives; a second try gets past that.
+	install || { say "trying once more" && install; } || die "cannot install ${missing[*]}"
+fi
+
+for group; do
+	[ "$group" != bench ] || runsc
+done
