@@ -1,0 +1,42 @@
+package oci
+
+import (
+	"slices"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+)
+
+// IsolationAnnotation is the key under which `features` lists the kinds of
+// isolation this runtime knows, separated by commas, the strongest first.
+// Which of them a container got is shown in its state.
+const IsolationAnnotation = "io.katacontainers.isolation"
+
+// Features returns what the verb `features` prints (OCI runtime spec,
+// features.md). It names only what is certain: what is left out means
+// "unknown" to a reader, not "no".
+func Features() *features.Features {
+	yes, no := new(true), new(false)
+	return &features.Features{
+		OCIVersionMin: "1.0.0",
+		OCIVersionMax: specs.Version,
+		Linux: &features.Linux{
+			Namespaces: []string{
+				string(specs.CgroupNamespace), string(specs.IPCNamespace), string(specs.MountNamespace),
+				string(specs.NetworkNamespace), string(specs.PIDNamespace), string(specs.UTSNamespace),
+			},
+			Capabilities: slices.Clone(capabilities),
+			// The cgroups of a container are the guest's; its kernel has version 2 only.
+			Cgroup:   &features.Cgroup{V1: no, V2: yes, Systemd: no, SystemdUser: no, Rdma: no},
+			Seccomp:  &features.Seccomp{Enabled: no},
+			Apparmor: &features.Apparmor{Enabled: no},
+			Selinux:  &features.Selinux{Enabled: no},
+			IntelRdt: &features.IntelRdt{Enabled: no},
+			MountExtensions: &features.MountExtensions{
+				IDMap: &features.IDMap{Enabled: no},
+			},
+			NetDevices: &features.NetDevices{Enabled: no},
+		},
+		Annotations: map[string]string{IsolationAnnotation: "hardware,software"},
+	}
+}
