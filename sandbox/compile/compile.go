@@ -1,0 +1,208 @@
+// Package compile turns an OCI configuration into what a machine and its agent
+// need: the machine's size, the host paths that it shares, and the agent's
+// messages with every name already a number. It decides what cannot be done in a
+// virtual machine and says so by the field's name. It starts nothing and opens
+// no file but those that a mount names.
+package compile
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"path"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"kata/agent/api"
+	"kata/jail"
+	"kata/oci"
+	"kata/vm"
+)
+
+// Container is a compiled container.
+type Container struct {
+	Request api.CreateRequest
+	Shares  []vm.Share
+	// MemoryMiB is the container's memory limit, 0 if it has none, and CPUs the
+	// CPU time that it may use, in CPUs, likewise.
+	MemoryMiB int
+	CPUs      float64
+	// Limits are for the host cgroup of a sandbox with only this container.
+	Limits jail.Limits
+	// CgroupPath is linux.cgroupsPath.
+	CgroupPath string
+}
+
+// New compiles a bundle. Errors name the field (oci.ConfigError).
+func New(id string, b *oci.Bundle) (*Container, error) {
+	s := b.Spec
+	if s.Linux == nil {
+		s.Linux = &specs.Linux{}
+	}
+	if err := refuse(s); err != nil {
+		return nil, err
+	}
+	c := &Container{Request: api.CreateRequest{
+		ID: id, Rootfs: id + "/rootfs", RootReadonly: s.Root.Readonly,
+		Hostname: s.Hostname, Domainname: s.Domainname,
+		MaskedPaths: s.Linux.MaskedPaths, ReadonlyPaths: s.Linux.ReadonlyPaths,
+	}}
+	r := &c.Request
+	for _, ns := range s.Linux.Namespaces {
+		r.Namespaces |= namespaceFlags[ns.Type]
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.Linux.Sysctl)) {
+		r.Sysctls = append(r.Sysctls, api.KeyValue{Key: k, Value: s.Linux.Sysctl[k]})
+	}
+	p, err := Process(s.Process)
+	if err != nil {
+		return nil, err
+	}
+	r.Process = *p
+	c.Shares = append(c.Shares, vm.Share{Name: r.Rootfs, Source: b.Rootfs, ReadOnly: s.Root.Readonly})
+	if err := c.mounts(s.Mounts); err != nil {
+		return nil, err
+	}
+	c.devices(s.Linux.Devices)
+	c.resources(s.Linux.Resources)
+	c.CgroupPath = CgroupPath(s.Linux.CgroupsPath)
+	return c, nil
+}
+
+// CgroupPath turns the form of systemd (slice:prefix:name) into a path.
+func CgroupPath(p string) string {
+	if parts := strings.Split(p, ":"); len(parts) == 3 && !strings.Contains(p, "/") {
+		return path.Join(parts[0], parts[1]+"-"+parts[2])
+	}
+	return p
+}
+
+var namespaceFlags = map[specs.LinuxNamespaceType]uint64{
+	specs.MountNamespace:   unix.CLONE_NEWNS,
+	specs.PIDNamespace:     unix.CLONE_NEWPID,
+	specs.UTSNamespace:     unix.CLONE_NEWUTS,
+	specs.IPCNamespace:     unix.CLONE_NEWIPC,
+	specs.CgroupNamespace:  unix.CLONE_NEWCGROUP,
+	specs.NetworkNamespace: unix.CLONE_NEWNET,
+}
+
+func field(name, format string, args ...any) error {
+	return &oci.ConfigError{Field: name, Reason: fmt.Sprintf(format, args...)}
+}
+
+// refuse names what a container in a machine of its own cannot have (yet).
+func refuse(s *specs.Spec) error {
+	if s.Process == nil {
+		return field("process", "is missing")
+	}
+	has := map[specs.LinuxNamespaceType]bool{}
+	for i, ns := range s.Linux.Namespaces {
+		name := fmt.Sprintf("linux.namespaces[%d]", i)
+		if ns.Type == specs.UserNamespace || ns.Type == specs.TimeNamespace {
+			return field(name+".type", "%s namespaces are not supported in the guest", ns.Type)
+		}
+		if ns.Path != "" && ns.Type != specs.NetworkNamespace {
+			return field(name+".path", "a namespace of the host cannot be joined from a virtual machine")
+		}
+		if ns.Path != "" {
+			return field(name+".path", "the machine cannot take over the interfaces of a network namespace yet")
+		}
+		has[ns.Type] = true
+	}
+	if !has[specs.MountNamespace] {
+		return field("linux.namespaces", "a container needs a mount namespace of its own")
+	}
+	if !has[specs.NetworkNamespace] {
+		return field("linux.namespaces", "without a network namespace the container would use the host's network, which a virtual machine cannot")
+	}
+	switch {
+	case s.Linux.Seccomp != nil:
+		return field("linux.seccomp", "seccomp profiles are not applied in the guest yet; remove it or use the engine's seccomp=unconfined")
+	case s.Process.ApparmorProfile != "":
+		return field("process.apparmorProfile", "the guest's kernel has no AppArmor")
+	case s.Process.SelinuxLabel != "":
+		return field("process.selinuxLabel", "the guest's kernel has no SELinux")
+	case s.Linux.IntelRdt != nil:
+		return field("linux.intelRdt", "not available in a virtual machine")
+	}
+	return refuseHooks(s.Hooks)
+}
+
+func refuseHooks(h *specs.Hooks) error {
+	if h == nil {
+		return nil
+	}
+	//lint:ignore SA1019 a deprecated hook is refused by its name as well
+	prestart := h.Prestart
+	for name, list := range map[string][]specs.Hook{
+		"prestart": prestart, "createRuntime": h.CreateRuntime, "createContainer": h.CreateContainer,
+		"startContainer": h.StartContainer, "poststart": h.Poststart, "poststop": h.Poststop} {
+		if len(list) > 0 {
+			return field("hooks."+name, "hooks are not supported yet")
+		}
+	}
+	return nil
+}
+
+// defaultDevices are those that every container has (config-linux.md, "Default
+// Devices").
+var defaultDevices = []api.Device{
+	{Path: "/dev/null", Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 3},
+	{Path: "/dev/zero", Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 5},
+	{Path: "/dev/full", Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 7},
+	{Path: "/dev/random", Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 8},
+	{Path: "/dev/urandom", Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 9},
+	{Path: "/dev/tty", Mode: unix.S_IFCHR | 0o666, Major: 5, Minor: 0},
+}
+
+func (c *Container) devices(list []specs.LinuxDevice) {
+	c.Request.Devices = append(c.Request.Devices, defaultDevices...)
+	types := map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}
+	for _, d := range list {
+		dev := api.Device{Path: d.Path, Mode: types[d.Type] | 0o666, Major: uint32(d.Major), Minor: uint32(d.Minor)}
+		if d.FileMode != nil {
+			dev.Mode = types[d.Type] | uint32(d.FileMode.Perm())
+		}
+		if d.UID != nil {
+			dev.UID = *d.UID
+		}
+		if d.GID != nil {
+			dev.GID = *d.GID
+		}
+		c.Request.Devices = append(c.Request.Devices, dev)
+	}
+}
+
+// resources are enforced twice: for the container in the guest, and for the whole
+// machine on the host.
+func (c *Container) resources(r *specs.LinuxResources) {
+	if r == nil {
+		return
+	}
+	file := func(k, format string, v any) {
+		c.Request.Cgroup = append(c.Request.Cgroup, api.KeyValue{Key: k, Value: fmt.Sprintf(format, v)})
+	}
+	if m := r.Memory; m != nil && m.Limit != nil && *m.Limit > 0 {
+		file("memory.max", "%d", *m.Limit)
+		c.MemoryMiB = int(math.Ceil(float64(*m.Limit) / (1 << 20)))
+	}
+	if p := r.Pids; p != nil && p.Limit != nil && *p.Limit > 0 {
+		file("pids.max", "%d", *p.Limit)
+	}
+	if cpu := r.CPU; cpu != nil {
+		if cpu.Quota != nil && *cpu.Quota > 0 {
+			period := uint64(100000)
+			if cpu.Period != nil && *cpu.Period > 0 {
+				period = *cpu.Period
+			}
+			c.CPUs = float64(*cpu.Quota) / float64(period)
+			c.Limits.CPUQuota, c.Limits.CPUPeriod = *cpu.Quota, period
+		}
+		if cpu.Shares != nil {
+			c.Limits.CPUShares = *cpu.Shares
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package sandbox
+
+import (
+	"context"
+	"time"
+
+	"kata/agent/api"
+	"kata/channel"
+)
+
+// Stream is a standard I/O stream of a process on the channel.
+type Stream = channel.Stream
+
+// Stdio are a process' streams: 0, 1, 2; a missing one is nil.
+type Stdio [3]*Stream
+
+// Close gives all streams up.
+func (s *Stdio) Close() {
+	for _, st := range s {
+		if st != nil {
+			st.Close()
+		}
+	}
+}
+
+// openStdio opens the streams before the agent asks for them.
+func (s *Sandbox) openStdio(id, exec string, p *api.Process) (*Stdio, error) {
+	var out Stdio
+	for fd := range out {
+		wanted := fd == 1 || (fd == 0 && p.Stdin && !p.Terminal) || (fd == 2 && p.SeparateStderr)
+		if !wanted {
+			continue
+		}
+		st, err := s.session.Open(channel.Header{Kind: channel.Stdio, Name: api.StreamName(id, exec, fd)})
+		if err != nil {
+			out.Close()
+			return nil, err
+		}
+		out[fd] = st
+	}
+	if p.Terminal {
+		out[0] = out[1] // a terminal is one stream in both directions
+	}
+	return &out, nil
+}
+
+// Create makes a container; its process waits for Start.
+func (s *Sandbox) Create(ctx context.Context, req *api.CreateRequest) (*Stdio, error) {
+	begin := time.Now()
+	io, err := s.openStdio(req.ID, "", &req.Process)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.agent.Create(ctx, req); err != nil {
+		io.Close()
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timings.Container == 0 {
+		s.timings.Container = ms(time.Since(begin))
+	}
+	return io, nil
+}
+
+// Start lets a created container run.
+func (s *Sandbox) Start(ctx context.Context, id string) error {
+	return s.agent.Start(ctx, &api.ProcessRequest{ID: id})
+}
+
+// Exec starts another process in a running container.
+func (s *Sandbox) Exec(ctx context.Context, req *api.ExecRequest) (*Stdio, error) {
+	io, err := s.openStdio(req.ID, req.Exec, &req.Process)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.agent.Exec(ctx, req); err != nil {
+		io.Close()
+		return nil, err
+	}
+	return io, nil
+}
+
+// killedStatus is what a process is said to have ended with when its machine did:
+// 128 plus SIGKILL.
+const killedStatus = 137
+
+// Wait returns how a process ended. The end of the machine is the end of its
+// processes: then the status is that of SIGKILL, and err says why.
+func (s *Sandbox) Wait(id, exec string) (status int, oom bool, err error) {
+	resp, err := s.agent.Wait(context.Background(), &api.ProcessRequest{ID: id, Exec: exec})
+	if err != nil {
+		return killedStatus, false, err
+	}
+	return int(resp.Status & 0xff), resp.OOMKilled, nil
+}
+
+// Signal sends a signal to a process, or with all to every one of the container.
+func (s *Sandbox) Signal(ctx context.Context, id, exec string, signal int, all bool) error {
+	return s.agent.Signal(ctx, &api.SignalRequest{ID: id, Exec: exec, Signal: uint32(signal), All: all})
+}
+
+// Resize sets the size of a process' terminal.
+func (s *Sandbox) Resize(ctx context.Context, id, exec string, rows, columns uint32) error {
+	return s.agent.Resize(ctx, &api.ResizeRequest{ID: id, Exec: exec, Rows: rows, Columns: columns})
+}
+
+// Processes lists a container's processes.
+func (s *Sandbox) Processes(ctx context.Context, id string) ([]api.ProcessInfo, error) {
+	r, err := s.agent.Processes(ctx, &api.ProcessRequest{ID: id})
+	if err != nil {
+		return nil, err
+	}
+	return r.Processes, nil
+}
+
+// Hello asks the agent for what it says of the guest, again.
+func (s *Sandbox) Hello(ctx context.Context) (*api.HelloResponse, error) {
+	return s.agent.Hello(ctx, &api.HelloRequest{Version: api.Version})
+}

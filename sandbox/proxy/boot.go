@@ -1,0 +1,146 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"kata/config"
+	"kata/jail"
+	"kata/oci"
+	"kata/sandbox"
+	"kata/sandbox/compile"
+	"kata/sandbox/state"
+	"kata/vm"
+)
+
+// guestOverheadMiB is what the guest's kernel and agent need beyond what a
+// container may use.
+const guestOverheadMiB = 64
+
+// minMemoryMiB is the least that a guest boots and works with.
+const minMemoryMiB = 96
+
+// hostPids bounds the host processes of a machine; one that runs each guest
+// process as a host process needs many.
+const hostPids = 16384
+
+// plan decides on the machine for a container.
+func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container, *sandbox.Options, error) {
+	cfg, err := config.Load(req.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	if req.Hypervisor != "" {
+		cfg.Hypervisor = req.Hypervisor
+	}
+	if req.Isolation != "" {
+		cfg.MinimumIsolation = req.Isolation
+	}
+	minimum, err := vm.ParseIsolation(cfg.MinimumIsolation)
+	if err != nil {
+		return nil, nil, err
+	}
+	driver, caps, err := vm.Choose(cfg.Hypervisor, minimum, cfg.DriverOptions)
+	if err != nil {
+		return nil, nil, err
+	}
+	kernel, agent, err := cfg.GuestFiles(caps.KernelFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := compile.New(req.ID, b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", oci.ConfigName, err)
+	}
+	memory := cfg.DefaultMemory
+	if c.MemoryMiB > 0 {
+		memory = max(c.MemoryMiB+guestOverheadMiB, minMemoryMiB)
+	}
+	if cfg.DefaultVCPUs > caps.MaxVCPUs {
+		return nil, nil, fmt.Errorf("default_vcpus = %d: %s has at most %d in its present mode", cfg.DefaultVCPUs, driver.Name(), caps.MaxVCPUs)
+	}
+	vcpus := min(max(cfg.DefaultVCPUs, int(math.Ceil(c.CPUs))), caps.MaxVCPUs)
+	c.Limits.MemoryBytes = int64(memory+caps.OverheadMiB) << 20
+	c.Limits.Pids = hostPids
+	return c, &sandbox.Options{
+		Driver: driver, Capabilities: caps,
+		Machine: vm.Spec{
+			Name: req.ID, Dir: dir.Machine(), Kernel: kernel, Agent: agent,
+			MemoryMiB: memory, VCPUs: vcpus, Shares: c.Shares,
+			CPUs:    place(vcpus),
+			Verbose: cfg.Debug || req.Debug, Options: cfg.DriverOptions(driver.Name()),
+		},
+		CgroupPath: CgroupPath(req.ID, c.CgroupPath), Limits: c.Limits,
+		Hostname: b.Spec.Hostname, BootTimeout: cfg.BootTimeout,
+	}, nil
+}
+
+// CgroupPath is where a sandbox's host cgroup is.
+func CgroupPath(id, asked string) string {
+	if asked == "" {
+		return "/" + jail.DefaultParent + "/" + id
+	}
+	return asked
+}
+
+// place picks the host CPU for a machine with one virtual CPU: such a machine hands
+// over between two host processes at every system call of its guest, which takes
+// ten times as long across CPUs. Sandboxes spread at random: a count of the others
+// would be out of date when many start at once. More virtual CPUs are left to the
+// host's scheduler.
+func place(vcpus int) []int {
+	n := runtime.NumCPU()
+	if vcpus > 1 || n < 2 {
+		return nil
+	}
+	return []int{rand.IntN(n)}
+}
+
+// boot makes the sandbox and its container.
+func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
+	bundle, err := oci.Load(req.Bundle)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, opts, err := plan(dir, req, bundle)
+	if err != nil {
+		return nil, nil, err
+	}
+	sb, err := sandbox.Boot(context.Background(), *opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), createTime)
+	defer cancel()
+	stdio, err := sb.Create(ctx, &c.Request)
+	if err != nil {
+		sb.Stop()
+		return nil, nil, err
+	}
+	o := newOwner(req.ID, sb)
+	o.add("", stdio)
+	return o, &CreatedInfo{Record: record(req.ID, bundle, sb), Terminal: bundle.Spec.Process.Terminal, Warnings: bundle.Warnings}, nil
+}
+
+// createTime bounds the preparation of a container in a guest that works: a slow
+// share takes a while, a guest that is stuck for ever.
+const createTime = time.Minute
+
+func record(id string, b *oci.Bundle, sb *sandbox.Sandbox) state.Record {
+	return state.Record{
+		ID: id, OCIVersion: specs.Version, Bundle: b.Dir, Rootfs: b.Rootfs,
+		Created: time.Now().UTC(), Owner: os.Getuid(), Annotations: b.Spec.Annotations,
+		Proxy:     state.Identify(os.Getpid()),
+		Isolation: string(sb.Isolation), Hypervisor: sb.Driver,
+	}
+}
+
+// CleanCgroupPath is compile.CgroupPath, for the commands.
+func CleanCgroupPath(p string) string { return compile.CgroupPath(p) }

@@ -1,0 +1,163 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kata/jail"
+	"kata/sandbox/state"
+)
+
+// The descriptors that the proxy inherits: the connection on which it is told
+// what to create, and its listening socket.
+const (
+	controlFD = 3
+	listenFD  = 4
+)
+
+// lingerTime is how long an ended sandbox waits for somebody to ask how it ended.
+const lingerTime = 2 * time.Second
+
+// Serve is the life of a proxy: it is told what to create, creates it, and serves
+// until the container has ended. The error has been reported to the creator too.
+func Serve(root, id string) error {
+	signal.Ignore(unix.SIGHUP, unix.SIGPIPE, unix.SIGINT, unix.SIGTERM)
+	if err := unix.CloseRange(controlFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("close_range: %w", err)
+	}
+	control, err := inherit(controlFD)
+	if err != nil {
+		return err
+	}
+	l, err := net.FileListener(os.NewFile(listenFD, "listener"))
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	var req Request
+	if err := control.receive(&req); err != nil || req.Create == nil {
+		return errors.New("nothing to create")
+	}
+	o, created, err := boot(state.At(root, id), req.Create)
+	if err != nil {
+		_ = control.send(&Response{Error: failure(err)})
+		return err
+	}
+	defer o.sb.Stop()
+	if err := control.send(&Response{Created: created}); err != nil {
+		return err
+	}
+	destroy := make(chan struct{}, 1)
+	go o.listen(l.(*net.UnixListener), destroy)
+	// The creator acknowledges when its record is written; if it dies before,
+	// nobody knows this container.
+	if err := control.receive(&req); err != nil {
+		return fmt.Errorf("the creator went away: %w", err)
+	}
+	control.Close()
+	select {
+	case <-destroy:
+	case <-o.ended:
+		o.linger(destroy)
+	}
+	return nil
+}
+
+func inherit(fd int) (*Conn, error) {
+	f := os.NewFile(uintptr(fd), "control")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	return NewConn(c.(*net.UnixConn)), nil
+}
+
+// linger lets the first process' waiter learn its end, and the streams run dry:
+// nothing that was written is lost because its reader is slow.
+func (o *owner) linger(destroy <-chan struct{}) {
+	p, err := o.process("")
+	if err != nil {
+		return
+	}
+	select {
+	case <-p.waited:
+	case <-destroy:
+		return
+	case <-time.After(lingerTime):
+	}
+	dry := make(chan struct{})
+	go func() { o.last.Wait(); close(dry) }()
+	select {
+	case <-dry:
+	case <-destroy:
+	}
+}
+
+func (o *owner) listen(l *net.UnixListener, destroy chan<- struct{}) {
+	for {
+		c, err := l.AcceptUnix()
+		if err != nil {
+			return // the proxy is ending
+		}
+		go o.serve(NewConn(c), destroy)
+	}
+}
+
+func (o *owner) serve(c *Conn, destroy chan<- struct{}) {
+	defer c.Close()
+	for {
+		var req Request
+		if err := c.receive(&req); err != nil {
+			if !errors.Is(err, io.EOF) {
+				_ = c.send(&Response{Error: failure(err)})
+			}
+			return
+		}
+		switch req.Op {
+		case Wait:
+			o.wait(c, &req)
+			return
+		case Stdio:
+			o.stdio(c, &req)
+			return
+		case Destroy:
+			o.sb.Stop()
+			_ = c.send(&Response{})
+			select {
+			case destroy <- struct{}{}:
+			default:
+			}
+			return
+		}
+		if o.reply(c, &req) != nil {
+			return
+		}
+	}
+}
+
+// reply carries a request out; the proxy does not end in between.
+func (o *owner) reply(c *Conn, req *Request) error {
+	o.last.Add(1)
+	defer o.last.Done()
+	resp, err := o.answer(req)
+	if err != nil {
+		resp = &Response{Error: failure(err)}
+	}
+	return c.send(resp)
+}
+
+// Hook must be called first thing in main: it takes over when the executable was
+// started as the first process of a jail.
+func Hook() {
+	if len(os.Args) > 0 && os.Args[0] == jail.InitName {
+		jail.Init()
+	}
+}

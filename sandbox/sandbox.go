@@ -1,0 +1,182 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"kata/agent/api"
+	"kata/channel"
+	"kata/jail"
+	"kata/vm"
+)
+
+// Options are what a sandbox is made from.
+type Options struct {
+	Driver       vm.Driver
+	Capabilities vm.Capabilities
+	Machine      vm.Spec
+	// CgroupPath and Limits describe the host cgroup; without a path there is none.
+	CgroupPath  string
+	Limits      jail.Limits
+	Hostname    string
+	BootTimeout time.Duration
+}
+
+// Timings of a start, in milliseconds.
+type Timings struct {
+	Prepare   float64 `json:"prepare_ms"`   // until the monitor is asked to start
+	VMM       float64 `json:"vmm_ms"`       // until the monitor runs, jail included
+	Kernel    float64 `json:"kernel_ms"`    // until the kernel starts the agent
+	Agent     float64 `json:"agent_ms"`     // until the agent has answered
+	Container float64 `json:"container_ms"` // until the first container is created
+	// Boot is from the execution of the monitor to the agent's first answer.
+	Boot float64 `json:"boot_ms"`
+}
+
+// Sandbox is a running pod. Its methods may be called concurrently.
+type Sandbox struct {
+	Isolation vm.Isolation
+	Driver    string
+	Guest     api.HelloResponse
+
+	machine vm.Machine
+	session *channel.Session
+	agent   api.Agent
+	cgroup  *jail.Cgroup
+	tail    *vm.ConsoleTail
+
+	mu      sync.Mutex
+	timings Timings
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// Boot starts the machine and waits until its agent has prepared the guest.
+// Nothing is left behind when it fails. Errors: vm.BootError.
+func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, o.BootTimeout, vm.ErrBootTimeout)
+	s := &Sandbox{Isolation: o.Capabilities.Isolation, Driver: o.Driver.Name(), tail: &vm.ConsoleTail{}}
+	if o.CgroupPath != "" {
+		if s.cgroup, err = jail.NewCgroup(o.CgroupPath, o.Limits); err != nil {
+			cancel()
+			return nil, &vm.BootError{Phase: vm.PhasePrepare, Cause: err}
+		}
+		defer s.cgroup.Close()
+	}
+	defer func() {
+		if err != nil {
+			cancel()
+			s.Stop()
+		}
+	}()
+	o.Machine.Cgroup = s.cgroup
+	o.Machine.Console = s.tail
+	s.timings.Prepare = ms(time.Since(begin))
+	asked := time.Now()
+	// The machine outlives the start: its context ends only if the start fails.
+	if s.machine, err = o.Driver.Start(context.WithoutCancel(ctx), o.Machine); err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	s.timings.VMM = ms(started.Sub(asked))
+	stop := context.AfterFunc(ctx, s.machine.Kill)
+	defer stop()
+	if err = s.connect(ctx, o.Hostname, started); err != nil {
+		return nil, err
+	}
+	stop()
+	cancel()
+	return s, nil
+}
+
+// connect greets the agent and prepares the guest.
+func (s *Sandbox) connect(ctx context.Context, hostname string, started time.Time) error {
+	var err error
+	s.session, err = channel.New(s.machine.Channel(), channel.Host)
+	if err != nil {
+		return s.bootError(ctx, vm.PhaseKernel, err)
+	}
+	s.timings.Kernel = ms(time.Since(started))
+	st, err := s.session.Open(channel.Header{Kind: channel.RPC, Name: "agent"})
+	if err != nil {
+		return s.bootError(ctx, vm.PhaseAgent, err)
+	}
+	s.agent = api.Agent{Conn: api.NewConn(st)}
+	hello, err := s.agent.Hello(ctx, &api.HelloRequest{Version: api.Version})
+	if err != nil {
+		return s.bootError(ctx, vm.PhaseAgent, err)
+	}
+	s.timings.Boot = ms(time.Since(started))
+	s.timings.Agent = s.timings.Boot - s.timings.Kernel
+	s.Guest = *hello
+	entropy := make([]byte, 32)
+	if _, err := rand.Read(entropy); err != nil {
+		return s.bootError(ctx, vm.PhaseAgent, err)
+	}
+	share := s.machine.GuestShare()
+	err = s.agent.Sandbox(ctx, &api.SandboxRequest{TimeNs: time.Now().UnixNano(), Entropy: entropy, Hostname: hostname,
+		Share: &api.Mount{Source: share.Source, Type: share.Type, Data: share.Data, Flags: share.Flags}})
+	if err != nil {
+		return s.bootError(ctx, vm.PhaseAgent, err)
+	}
+	return nil
+}
+
+// endGrace is how long a machine whose channel broke may take to be gone.
+const endGrace = 500 * time.Millisecond
+
+// bootError finds the cause behind a broken channel: the time was up, or the
+// machine ended by itself. What the agent says is its own cause.
+func (s *Sandbox) bootError(ctx context.Context, phase vm.Phase, err error) error {
+	if _, said := errors.AsType[*api.Error](err); !said && !errors.Is(err, channel.ErrVersion) {
+		select {
+		case <-s.machine.Done():
+			err = errors.New("the machine ended")
+			if cause := s.machine.Err(); cause != nil { // on one line, as BootError promises
+				err = fmt.Errorf("%w: %w", err, cause)
+			}
+		case <-time.After(endGrace):
+		}
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return &vm.BootError{Phase: phase, Cause: err, Console: s.tail.String()}
+}
+
+// Timings of the start.
+func (s *Sandbox) Timings() Timings {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.timings
+}
+
+// MachinePID is the host process that, with its descendants, is the machine.
+func (s *Sandbox) MachinePID() int { return s.machine.PID() }
+
+// Console is the end of what the guest's kernel printed.
+func (s *Sandbox) Console() string { return s.tail.String() }
+
+// Done is closed when the machine has ended, for whatever reason.
+func (s *Sandbox) Done() <-chan struct{} { return s.machine.Done() }
+
+// Stop ends the machine at once and removes its cgroup. Containers that must not
+// lose data have been waited for before: their exit includes writing it out.
+func (s *Sandbox) Stop() {
+	if s.session != nil {
+		s.session.Close()
+	}
+	if s.machine != nil {
+		s.machine.Kill()
+		<-s.machine.Done()
+		s.machine.Channel().Close()
+	}
+	if s.cgroup != nil {
+		_ = jail.RemoveCgroup(s.cgroup.Dirs()) // delete looks again
+	}
+}
