@@ -1,0 +1,22 @@
+// Command kata-shim stands on the host for one process in a sandbox: the process
+// id that an engine waits on. kata-runtime starts it; it is not meant to be run by
+// hand.
+package main
+
+import (
+	"flag"
+	"os"
+
+	"kata/sandbox/shim"
+	"kata/sandbox/state"
+)
+
+func main() {
+	root := flag.String("root", state.DefaultRoot, "directory of the containers' state")
+	id := flag.String("id", "", "container")
+	exec := flag.String("exec", "", "process in the container; empty is its first")
+	terminal := flag.Bool("terminal", false, "the process has a terminal")
+	console := flag.String("console-socket", "", "socket of the engine that takes the terminal")
+	flag.Parse()
+	os.Exit(shim.Main(state.At(*root, *id), *exec, *terminal, *console))
+}
