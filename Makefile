@@ -1,0 +1,85 @@
+# make           the commands, into bin/; needs nothing but Go
+# make guest     what a machine boots: kernel and agent, into bin/guest/
+# make demo      containers in machines, shown and checked
+# make test      everything that must hold
+# make bench     the numbers, with other runtimes measured in the same run
+# make install   below $(DESTDIR)$(PREFIX), configuration below $(DESTDIR)$(SYSCONFDIR)
+
+PREFIX     ?= /usr/local
+SYSCONFDIR ?= /etc
+DESTDIR    ?=
+VERSION    ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+
+# Static and without build paths: the same source gives the same bytes, and
+# they run on any Linux.
+export CGO_ENABLED := 0
+GOBUILD := go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+
+# The agent is a guest file, not a command of the host.
+COMMANDS := $(filter-out ./cmd/kata-agent,$(patsubst %,./%,$(wildcard cmd/*)))
+
+say = @printf '==> %s\n' '$(1)' >&2
+
+# Two set-ups or two builds at once would only get into each other's way.
+.NOTPARALLEL:
+.PHONY: all guest demo test bench lint fmt install clean
+
+all:
+	$(call say,building the commands)
+	$(GOBUILD) -o bin/ $(COMMANDS)
+
+setup-%:
+	@hack/setup.sh $*
+
+# Files are linked into place with a rename, never written: a machine may be
+# running from them.
+guest: setup-build
+	$(call say,building the guest)
+	mkdir -p bin/guest
+	kernel=$$(guest/kernel/build.sh uml)
+	cp --remove-destination "$$kernel" bin/guest/linux-uml
+	GOOS=linux $(GOBUILD) -o bin/guest/kata-agent ./cmd/kata-agent
+
+demo: setup-demo all guest
+	@test/demo/demo.sh
+
+lint:
+	$(call say,gofmt)
+	unformatted=$$(gofmt -l .)
+	[ -z "$$unformatted" ] || { echo "not formatted (run make fmt):"; echo "$$unformatted"; exit 1; } >&2
+	$(call say,go vet)
+	go vet ./...
+	$(call say,staticcheck)
+	go tool staticcheck ./...
+
+fmt:
+	gofmt -w .
+
+# What runs machines comes last and one package at a time: those tests measure
+# times, and disturb each other. Their results depend on more than Go's cache knows.
+test: setup-test all guest lint
+	$(call say,go test: packages)
+	go test $$(go list ./... | grep -v '^kata/test/') 2>&1 | tee bin/test.log
+	$(call say,go test: machines (one package at a time))
+	go test -count=1 -p 1 -timeout 30m ./test/... 2>&1 | tee -a bin/test.log
+
+bench: setup-bench all guest
+	$(call say,measuring)
+	go run ./test/bench -json bin/bench.json -svg docs/bench.svg
+
+install: all guest
+	$(call say,installing below $(DESTDIR)$(PREFIX))
+	root='$(DESTDIR)$(PREFIX)'
+	install -D -t "$$root/bin" bin/kata bin/kata-runtime
+	install -D -t "$$root/libexec/kata" bin/kata-proxy bin/kata-shim
+	install -D -t "$$root/share/kata" bin/guest/*
+	# An administrator's settings are not ours to overwrite.
+	conf='$(DESTDIR)$(SYSCONFDIR)/kata/configuration.toml'
+	[ -e "$$conf" ] || install -D -m 644 packaging/configuration.toml "$$conf"
+
+clean:
+	rm -rf bin

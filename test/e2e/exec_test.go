@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func TestExec(t *testing.T) {
+	h := newHost(t)
+	id := h.start(func(s *specs.Spec) { s.Process.Env = append(s.Process.Env, "FROM=container") })
+	for _, tc := range []struct {
+		name, flags, script, want string
+		code                      int
+	}{
+		{"exit code", "", "exit 9", "", 9},
+		{"environment of the container", "", "echo $FROM", "container\n", 0},
+		{"environment", "--env A=1 -e FROM=exec", "echo $A $FROM", "1 exec\n", 0},
+		{"user", "--user 1000", "id -u; id -g", "1000\n0\n", 0},
+		{"user and group", "-u 1000:1001", "id -u; id -g", "1000\n1001\n", 0},
+		{"groups", "--user 1000:1001 --additional-gids 7 -g 8", "id -G", "1001 7 8\n", 0},
+		{"cwd", "--cwd /etc", "pwd", "/etc\n", 0},
+		{"capability", "--cap CAP_SYS_TIME", "grep CapEff /proc/self/status", "CapEff:\t0000000022000420\n", 0},
+		{"namespaces", "", "cat /proc/1/cmdline | tr '\\000' ' '", "sleep 1000000 ", 0},
+		{"hostname", "", "hostname", "kata\n", 0},
+		{"cgroup", "", "cat /proc/self/cgroup", "0::/\n", 0},
+		{"killed", "", "kill -KILL $$", "", 137},
+		{"terminated", "", "kill -TERM $$", "", 143},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := h.kata(append(append([]string{"exec"}, strings.Fields(tc.flags)...), id, "sh", "-c", tc.script)...)
+			if r.code != tc.code || r.stdout != tc.want || r.stderr != "" {
+				t.Errorf("want exit code %d and %q; %s", tc.code, tc.want, r)
+			}
+		})
+	}
+	h.wantStatus(id, "running")
+}
+
+func TestExecInput(t *testing.T) {
+	h := newHost(t)
+	id := h.start()
+	in := strings.Repeat("0123456789abcdef", 1<<14)
+	r := h.kataInput(strings.NewReader(in), "exec", id, "sh", "-c", "cat; echo err >&2; exit 3")
+	equal(t, "exit code", r.code, 3)
+	equal(t, "stderr", r.stderr, "err\n")
+	if r.stdout != in {
+		t.Errorf("%d bytes came back of %d, or others", len(r.stdout), len(in))
+	}
+}
+
+func TestExecProcessFile(t *testing.T) {
+	h := newHost(t)
+	id := h.start()
+	p := specs.Process{Args: []string{"sh", "-c", "echo $X; id -u; pwd; exit 8"}, Cwd: "/tmp",
+		Env: []string{"PATH=/bin", "X=file"}, User: specs.User{UID: 1000}}
+	b, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "process.json")
+	writeFile(t, file, string(b))
+	for _, flag := range []string{"--process", "-p"} {
+		r := h.kata("exec", flag, file, id)
+		equal(t, "exit code", r.code, 8)
+		equal(t, "output", r.stdout, "file\n1000\n/tmp\n")
+	}
+	writeFile(t, file, "{")
+	h.fails(1, nil, "exec", "--process", file, id)
+	h.fails(1, []string{"no such file"}, "exec", "--process", file+".missing", id)
+}
+
+func TestExecDetached(t *testing.T) {
+	h := newHost(t)
+	dir := bundle(t)
+	id := h.create(dir)
+	h.must("start", id)
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	h.must("exec", "--detach", "--pid-file", pidFile, id, "sh", "-c", "echo done > /tmp/out; exit 12")
+	equal(t, "exit code of its shim", waitPID(t, readPID(t, pidFile)), 12)
+	equal(t, "file", h.must("exec", id, "cat", "/tmp/out"), "done\n")
+	h.must("exec", "-d", id, "sleep", "1000000") // ends with the container
+	eventually(t, "it runs", func() bool { return strings.Count(h.must("ps", id), "sleep 1000000") == 2 })
+}
+
+func TestExecIsKilledWithItsCommand(t *testing.T) {
+	h := newHost(t)
+	id := h.start()
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	c := h.cmd("exec", "--pid-file", pidFile, id, "sleep", "1000001")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the command is attached to the process", func() bool {
+		_, err := os.Stat(pidFile)
+		return err == nil
+	})
+	running := func() bool { return strings.Contains(h.must("ps", id), "sleep 1000001") }
+	eventually(t, "the process runs", running)
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait()
+	eventually(t, "the process is gone", func() bool { return !running() })
+	h.wantStatus(id, "running")
+}
+
+func TestManyExecs(t *testing.T) {
+	h := newHost(t)
+	id := h.start()
+	const n = 16
+	codes := make(chan result, n)
+	for i := range n {
+		go func() { codes <- h.kata("exec", id, "sh", "-c", fmt.Sprintf("echo %d; exit %d", i, i)) }()
+	}
+	seen := map[int]bool{}
+	for range n {
+		r := <-codes
+		seen[r.code] = true
+		equal(t, "output", r.stdout, fmt.Sprintf("%d\n", r.code))
+	}
+	equal(t, "exit codes", len(seen), n)
+	equal(t, "processes", strings.Count(h.must("ps", id), "\n"), 2)
+}
+
+func TestExecRefusals(t *testing.T) {
+	h := newHost(t)
+	id := h.start()
+	for _, tc := range []struct {
+		name string
+		code int
+		want string
+		args []string
+	}{
+		{"command not found", 127, "not found", []string{id, "nosuchcommand"}},
+		{"path not found", 127, "/no/such", []string{id, "/no/such"}},
+		{"not executable", 126, "permission denied", []string{id, "/etc/passwd"}},
+		{"directory", 126, "permission denied", []string{id, "/etc"}},
+		{"no command", 1, "args", []string{id}},
+		{"no container", 1, "container id", nil},
+		{"user by name", 1, "--user", []string{"--user", "user", id, "true"}},
+		{"cwd not absolute", 1, "cwd", []string{"--cwd", "tmp", id, "true"}},
+		{"unknown capability", 1, "CAP_NONE", []string{"--cap", "CAP_NONE", id, "true"}},
+		{"terminal without a socket", 1, "--console-socket", []string{"--tty", "--detach", id, "sh"}},
+		{"terminal without a terminal", 1, "not a terminal", []string{"--tty", id, "sh"}},
+		{"descriptors", 1, "descriptors", []string{"--preserve-fds", "1", id, "true"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h.fails(tc.code, []string{tc.want}, append([]string{"exec"}, tc.args...)...)
+		})
+	}
+	equal(t, "processes", strings.Count(h.must("ps", id), "\n"), 2)
+}

@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// awaitSize prints RESIZED once the terminal has the size.
+const awaitSize = `while [ "$(stty size)" != "40 100" ]; do sleep 0.01; done; echo "RE"SIZED`
+
+func TestCreateWithATerminal(t *testing.T) {
+	h := newHost(t)
+	socket, receive := consoleSocket(t)
+	dir := bundle(t, args("sh"), terminalOn, func(s *specs.Spec) { s.Process.ConsoleSize = &specs.Box{Height: 33, Width: 77} })
+	id := h.create(dir, "--console-socket", socket)
+	term := receive()
+	pid := h.state(id).PID
+	h.must("start", id)
+	term.write(t, "tty; stty size; test -t 0 && test -t 1 && test -t 2 && echo all 'terminals'\n")
+	term.expect(t, "/dev/pts/0\r\n33 77\r\nall terminals\r\n")
+	term.write(t, awaitSize+"\n")
+	term.resize(t, 40, 100)
+	term.expect(t, "RESIZED\r\n")
+	term.write(t, "sleep 1000001\n")
+	eventually(t, "it sleeps", func() bool { return strings.Contains(h.must("ps", id), "sleep 1000001") })
+	term.write(t, "\x03") // the guest's line discipline makes SIGINT of it
+	term.write(t, "echo code $?\n")
+	term.expect(t, "code 130\r\n")
+	term.write(t, "ls -l /dev/console | cut -c1; echo $$; exit 21\n")
+	term.expect(t, "c\r\n1\r\n")
+	equal(t, "exit code of the shim", waitPID(t, pid), 21)
+	h.wantStatus(id, "stopped")
+}
+
+func TestRunDetachedWithATerminal(t *testing.T) {
+	h := newHost(t)
+	socket, receive := consoleSocket(t)
+	id := h.newID()
+	h.deleteLater(id)
+	h.must("run", "--detach", "--console-socket", socket, "--bundle", bundle(t, script("echo hello; read x; exit 5"), terminalOn), id)
+	term := receive()
+	term.expect(t, "hello\r\n")
+	pid := h.state(id).PID
+	term.write(t, "\n")
+	equal(t, "exit code of the shim", waitPID(t, pid), 5)
+}
+
+func TestExecWithATerminal(t *testing.T) {
+	h := newHost(t)
+	id := h.start()
+	socket, receive := consoleSocket(t)
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	h.must("exec", "--detach", "--tty", "--console-socket", socket, "--pid-file", pidFile, id, "sh")
+	term := receive()
+	term.write(t, "tty\n")
+	term.expect(t, "/dev/pts/0\r\n")
+	term.write(t, awaitSize+"\n")
+	term.resize(t, 40, 100)
+	term.expect(t, "RESIZED\r\n")
+	term.write(t, "exit 22\n")
+	equal(t, "exit code of the shim", waitPID(t, readPID(t, pidFile)), 22)
+	h.wantStatus(id, "running")
+	// As with runc: a command that waits has a terminal itself, or none.
+	h.fails(1, []string{"--console-socket", "--detach"}, "exec", "--tty", "--console-socket", socket, id, "sh")
+	equal(t, "processes", strings.Count(h.must("ps", id), "\n"), 2)
+}
+
+func TestRunOnATerminal(t *testing.T) {
+	h := newHost(t)
+	term, tty := openPTY(t)
+	c := h.cmd("run", "--bundle", bundle(t, args("sh"), terminalOn), h.newID())
+	onTerminal(c, tty)
+	before, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	term.resize(t, 24, 80)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	term.expect(t, "# ")
+	term.write(t, "tty; stty size\n")
+	term.expect(t, "/dev/pts/0\r\n24 80\r\n")
+	term.write(t, awaitSize+"\n")
+	term.resize(t, 40, 100)
+	term.expect(t, "RESIZED\r\n")
+	term.write(t, "exit 23\n")
+	equal(t, "exit code", exitCode(t, c.Wait()), 23)
+	after, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "terminal mode after the run", *after, *before)
+}
+
+func TestExecOnATerminal(t *testing.T) {
+	h := newHost(t)
+	id := h.start()
+	term, tty := openPTY(t)
+	c := h.cmd("exec", "--tty", id, "sh")
+	onTerminal(c, tty)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	term.expect(t, "# ")
+	term.write(t, "tty; exit 24\n")
+	term.expect(t, "/dev/pts/0\r\n")
+	equal(t, "exit code", exitCode(t, c.Wait()), 24)
+}
+
+func TestTerminalRefusals(t *testing.T) {
+	h := newHost(t)
+	dir := bundle(t, terminalOn)
+	h.refused(1, []string{"--console-socket"}, "create", dir)
+	h.refused(1, []string{"not a terminal"}, "run", dir)
+	missing := filepath.Join(t.TempDir(), "missing.sock")
+	id := h.newID()
+	h.fails(1, []string{"console socket", "no such file"}, "create", "--console-socket", missing, "--bundle", dir, id)
+	h.fails(1, []string{"--console-socket"}, "create", "--console-socket", missing, "--bundle", bundle(t), id)
+	h.wantNothing()
+}
