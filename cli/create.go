@@ -90,11 +90,11 @@ func (a *app) create(id string, c *createFlags) (_ *created, err error) {
 	if bundle.Spec.Linux != nil {
 		asked = bundle.Spec.Linux.CgroupsPath
 	}
-	k := &created{dir: dir, bundle: bundle, record: &state.Record{ID: id, Bundle: c.bundle,
+	k := &created{dir: dir, bundle: bundle, record: &state.Record{ID: id, Bundle: c.bundle, Hooks: bundle.Spec.Hooks,
 		CgroupDirs: jail.CgroupDirs(proxy.CgroupPath(id, proxy.CleanCgroupPath(asked)))}}
 	defer func() {
 		if err != nil {
-			if derr := k.destroy(); derr != nil {
+			if derr := a.discard(k); derr != nil {
 				a.log("warning", derr.Error())
 			}
 		}
@@ -197,10 +197,14 @@ func connection() (*proxy.Conn, *os.File, error) {
 	return proxy.NewConn(c.(*net.UnixConn)), os.NewFile(uintptr(fds[1]), "control"), nil
 }
 
-// commit writes the record and lets the proxy go on by itself.
+// commit writes the record, runs the hooks that belong to the creation, and lets
+// the proxy go on by itself. pid is the host process that stands for the container.
 func (k *created) commit(pid int, pidFile string) error {
 	k.record.Shim = state.Identify(pid)
 	if err := k.dir.Save(k.record); err != nil {
+		return err
+	}
+	if err := createHooks(k.record); err != nil {
 		return err
 	}
 	if pidFile != "" {

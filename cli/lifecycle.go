@@ -90,7 +90,7 @@ func cmdDelete(a *app, args []string) error {
 			return fmt.Errorf("cannot delete container %q that is not stopped: %s", id, st.Status)
 		}
 	}
-	return destroy(dir, r)
+	return a.destroy(dir, r)
 }
 
 // status asks the owner; one that is gone means stopped.

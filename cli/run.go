@@ -36,10 +36,12 @@ func (a *app) leave(k *created, c *createFlags) error {
 		pid, err = a.startShim(k.dir, k.record.ID, "", terminal, c.consoleSocket)
 	}
 	if err == nil {
-		err = k.commit(pid, c.pidFile)
+		if err = k.commit(pid, c.pidFile); err != nil {
+			k.record.Shim.End(0) // it would complain of the end of the sandbox
+		}
 	}
 	if err != nil {
-		return errors.Join(err, k.destroy())
+		return errors.Join(err, a.discard(k))
 	}
 	return nil
 }
@@ -50,7 +52,15 @@ func cmdStart(a *app, args []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.call(id, &proxy.Request{Op: proxy.Start})
+	dir := state.At(a.root, id)
+	r, err := dir.Load()
+	if err != nil {
+		return fmt.Errorf("container %q: %w", id, err)
+	}
+	err = start(dir, r)
+	if errors.Is(err, state.ErrGone) {
+		return fmt.Errorf("container %q is stopped: %w", id, err)
+	}
 	return err
 }
 
@@ -74,8 +84,8 @@ func cmdRun(a *app, args []string) error {
 		if err := a.leave(k, &c); err != nil {
 			return err
 		}
-		if _, err := proxy.Call(k.dir, &proxy.Request{Op: proxy.Start}); err != nil {
-			return errors.Join(err, k.destroy())
+		if err := start(k.dir, k.record); err != nil {
+			return errors.Join(err, a.discard(k))
 		}
 		return nil
 	}
@@ -86,17 +96,16 @@ func cmdRun(a *app, args []string) error {
 func (a *app) foreground(k *created, c *createFlags) error {
 	terminal := k.bundle.Spec.Process.Terminal
 	if err := checkTerminal(terminal, false, c.consoleSocket); err != nil {
-		return errors.Join(err, k.destroy())
+		return errors.Join(err, a.discard(k))
 	}
 	status, err := a.relay(shim.Options{Dir: k.dir, Terminal: terminal}, func() error {
 		if err := k.commit(os.Getpid(), c.pidFile); err != nil {
 			return err
 		}
-		_, err := proxy.Call(k.dir, &proxy.Request{Op: proxy.Start})
-		return err
+		return start(k.dir, k.record)
 	})
 	if !c.keep {
-		err = errors.Join(err, k.destroy())
+		err = errors.Join(err, a.discard(k))
 	}
 	return a.result(status, err)
 }
@@ -138,16 +147,17 @@ func (a *app) relay(o shim.Options, begin func() error) (int, error) {
 // endTime is how long the owner of a sandbox may take to end by itself.
 const endTime = 5 * time.Second
 
-func (k *created) destroy() error {
+// discard destroys a container that this command has made.
+func (a *app) discard(k *created) error {
 	if k.ack != nil {
 		k.ack.Close()
 	}
-	return destroy(k.dir, k.record)
+	return a.destroy(k.dir, k.record)
 }
 
 // destroy ends and removes whatever there is of a container. It works from what
 // the record knows, whoever has been killed.
-func destroy(dir state.Dir, r *state.Record) error {
+func (a *app) destroy(dir state.Dir, r *state.Record) error {
 	if _, err := proxy.Call(dir, &proxy.Request{Op: proxy.Destroy}); err != nil && !errors.Is(err, state.ErrGone) && !isNotExist(err) {
 		r.Proxy.End(0) // it does not answer
 	}
@@ -158,7 +168,11 @@ func destroy(dir state.Dir, r *state.Record) error {
 	if err := jail.RemoveCgroup(r.CgroupDirs); err != nil {
 		return err
 	}
-	return dir.Remove()
+	if err := dir.Remove(); err != nil {
+		return err
+	}
+	a.poststop(r)
+	return nil
 }
 
 // call makes a request to a container's sandbox. Errors: state.ErrNotExist; a

@@ -136,6 +136,21 @@ type CreateRequest struct {
 	Sysctls       []KeyValue `pb:"12"`
 	Cgroup        []KeyValue `pb:"13"`
 	Process       Process    `pb:"14"`
+	// StartHooks run in the container before its process does, each with HookState
+	// on its standard input.
+	StartHooks []Hook `pb:"40"`
+	HookState  []byte `pb:"41"`
+}
+
+// Hook is a program of the container that runs as its process would.
+type Hook struct {
+	Path string   `pb:"1"`
+	Args []string `pb:"2"`
+	Env  []string `pb:"3"`
+	// InheritEnv gives it the environment of the container's process.
+	InheritEnv bool `pb:"4"`
+	// TimeoutSeconds is when it is killed; 0 is never.
+	TimeoutSeconds uint32 `pb:"5"`
 }
 
 // ProcessRequest names a process: an empty Exec is the container's first.

@@ -18,6 +18,7 @@ const (
 	created state = iota
 	running
 	stopped
+	starting // its hooks run
 )
 
 // Container is one container of the guest. Its methods may be called concurrently.
@@ -31,6 +32,9 @@ type Container struct {
 	state state
 	init  *process
 	execs map[string]*process
+
+	hooks     []api.Hook
+	hookState []byte
 }
 
 // Create prepares a container whose process waits for Start. Nothing is left
@@ -41,6 +45,7 @@ func Create(r *Reaper, req *api.CreateRequest, streams Streams) (*Container, err
 		return nil, err
 	}
 	c := &Container{id: req.ID, reaper: r, cgroup: cg, rootFD: -1, execs: map[string]*process{},
+		hooks: req.StartHooks, hookState: req.HookState,
 		init: &process{spec: &req.Process, exited: make(chan struct{})}}
 	exit, err := c.init.clone(r, req.Namespaces&^unix.CLONE_NEWNET, cg.fd)
 	if err != nil {
@@ -144,6 +149,9 @@ func (c *Container) Start() error {
 	if c.state != created {
 		return &api.Error{Code: api.CodePrecondition, Message: "cannot start a container that has already been started"}
 	}
+	if err := c.runHooks(); err != nil {
+		return err
+	}
 	c.state = running
 	return c.init.run()
 }
@@ -178,12 +186,8 @@ func (c *Container) Exec(req *api.ExecRequest, streams Streams) (int, error) {
 
 // exec runs on a thread of its own: what it joins, the process inherits.
 func (c *Container) exec(p *process, streams Streams) error {
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+	if err := c.enter(); err != nil {
 		return err
-	}
-	const most = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
-	if err := unix.Setns(c.init.pidfd, most); err != nil {
-		return fmt.Errorf("enter the container's namespaces: %w", err)
 	}
 	command, err := lookPath(p.spec)
 	if err != nil {
@@ -192,10 +196,31 @@ func (c *Container) exec(p *process, streams Streams) error {
 	if p.stdio, err = openStdio(p.spec, streams); err != nil {
 		return err
 	}
-	exit, err := p.clone(c.reaper, 0, c.cgroup.fd)
-	if err != nil {
+	if err := c.launch(p, command); err != nil {
 		p.stdio.started()
 		p.stdio.close()
+		return err
+	}
+	return nil
+}
+
+// enter takes the calling thread into the container's namespaces.
+func (c *Container) enter() error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return err
+	}
+	const most = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+	if err := unix.Setns(c.init.pidfd, most); err != nil {
+		return fmt.Errorf("enter the container's namespaces: %w", err)
+	}
+	return nil
+}
+
+// launch clones a process from a thread that is in the namespaces, up to the point
+// where it would run its command.
+func (c *Container) launch(p *process, command string) error {
+	exit, err := p.clone(c.reaper, 0, c.cgroup.fd)
+	if err != nil {
 		return fmt.Errorf("clone: %w", err)
 	}
 	// The cgroup namespace last: from inside it nothing can be cloned into a cgroup.

@@ -66,6 +66,9 @@ func New(id string, b *oci.Bundle) (*Container, error) {
 	if err := c.mounts(s.Mounts); err != nil {
 		return nil, err
 	}
+	if err := c.hooks(b); err != nil {
+		return nil, err
+	}
 	c.devices(s.Linux.Devices)
 	c.resources(s.Linux.Resources)
 	c.CgroupPath = CgroupPath(s.Linux.CgroupsPath)
@@ -127,22 +130,6 @@ func refuse(s *specs.Spec) error {
 		return field("process.selinuxLabel", "the guest's kernel has no SELinux")
 	case s.Linux.IntelRdt != nil:
 		return field("linux.intelRdt", "not available in a virtual machine")
-	}
-	return refuseHooks(s.Hooks)
-}
-
-func refuseHooks(h *specs.Hooks) error {
-	if h == nil {
-		return nil
-	}
-	//lint:ignore SA1019 a deprecated hook is refused by its name as well
-	prestart := h.Prestart
-	for name, list := range map[string][]specs.Hook{
-		"prestart": prestart, "createRuntime": h.CreateRuntime, "createContainer": h.CreateContainer,
-		"startContainer": h.StartContainer, "poststart": h.Poststart, "poststop": h.Poststop} {
-		if len(list) > 0 {
-			return field("hooks."+name, "hooks are not supported yet")
-		}
 	}
 	return nil
 }

@@ -187,7 +187,6 @@ func TestDevices(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	hook := []specs.Hook{{Path: "/etc"}}
 	ns := func(n ...specs.LinuxNamespace) func(*specs.Spec) {
 		return func(s *specs.Spec) { s.Linux.Namespaces = append(n, s.Linux.Namespaces...) }
 	}
@@ -220,11 +219,6 @@ func TestRefusals(t *testing.T) {
 		{"process.scheduler", func(s *specs.Spec) { s.Process.Scheduler = &specs.Scheduler{} }},
 		{"process.ioPriority", func(s *specs.Spec) { s.Process.IOPriority = &specs.LinuxIOPriority{} }},
 		{"process.rlimits[0].type", func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NONE"}} }},
-		{"hooks.createRuntime", func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateRuntime: hook} }},
-		{"hooks.createContainer", func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateContainer: hook} }},
-		{"hooks.startContainer", func(s *specs.Spec) { s.Hooks = &specs.Hooks{StartContainer: hook} }},
-		{"hooks.poststart", func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststart: hook} }},
-		{"hooks.poststop", func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: hook} }},
 		{"mounts[0].type", func(s *specs.Spec) { s.Mounts = []specs.Mount{{Destination: "/x", Type: "nfs", Source: "s:/"}} }},
 		{"mounts[0].uidMappings", func(s *specs.Spec) {
 			s.Mounts = []specs.Mount{{Destination: "/x", Type: "bind", Source: "/", UIDMappings: []specs.LinuxIDMapping{{Size: 1}}}}
@@ -236,5 +230,23 @@ func TestRefusals(t *testing.T) {
 		if !ok || e.Field != tt.field || e.Reason == "" {
 			t.Errorf("%v, want a ConfigError of %s", err, tt.field)
 		}
+	}
+}
+
+// Of the hooks only startContainer is the agent's.
+func TestHooks(t *testing.T) {
+	timeout := 7
+	c := compiled(t, func(s *specs.Spec) {
+		s.Annotations = map[string]string{"k": "v"}
+		s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "/host"}}, StartContainer: []specs.Hook{
+			{Path: "/a"}, {Path: "/b", Args: []string{"x", "y"}, Env: []string{"A=b"}, Timeout: &timeout}}}
+	})
+	want := []api.Hook{{Path: "/a", Args: []string{"/a"}, InheritEnv: true},
+		{Path: "/b", Args: []string{"x", "y"}, Env: []string{"A=b"}, TimeoutSeconds: 7}}
+	if !reflect.DeepEqual(c.Request.StartHooks, want) {
+		t.Errorf("hooks %+v, want %+v", c.Request.StartHooks, want)
+	}
+	if st := string(c.Request.HookState); !strings.Contains(st, `"id":"c","status":"created","pid":1,"bundle":"/b","annotations":{"k":"v"}`) {
+		t.Errorf("state %s", st)
 	}
 }

@@ -136,7 +136,7 @@ const createTime = time.Minute
 func record(id string, b *oci.Bundle, sb *sandbox.Sandbox) state.Record {
 	return state.Record{
 		ID: id, OCIVersion: specs.Version, Bundle: b.Dir, Rootfs: b.Rootfs,
-		Created: time.Now().UTC(), Owner: os.Getuid(), Annotations: b.Spec.Annotations,
+		Created: time.Now().UTC(), Owner: os.Getuid(), Annotations: b.Spec.Annotations, Hooks: b.Spec.Hooks,
 		Proxy:     state.Identify(os.Getpid()),
 		Isolation: string(sb.Isolation), Hypervisor: sb.Driver,
 	}

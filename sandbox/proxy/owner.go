@@ -22,6 +22,7 @@ type owner struct {
 
 	mu     sync.Mutex
 	status specs.ContainerState
+	begun  bool // somebody starts it, or has
 	procs  map[string]*process
 
 	ended chan struct{}  // closed when the container's first process has ended
@@ -87,7 +88,7 @@ const callTime = 30 * time.Second
 
 // answer carries out every operation that needs no connection of its own.
 func (o *owner) answer(req *Request) (*Response, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), callTime)
+	ctx, cancel := context.WithTimeout(context.Background(), callTime+req.Patience)
 	defer cancel()
 	switch req.Op {
 	case Status:
@@ -129,10 +130,14 @@ func (o *owner) describe(ctx context.Context) *Response {
 func (o *owner) start(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.status != specs.StateCreated {
+	if o.status != specs.StateCreated || o.begun {
 		return &api.Error{Code: api.CodePrecondition, Message: fmt.Sprintf("cannot start a container that is %s", o.status)}
 	}
-	if err := o.sb.Start(ctx, o.id); err != nil {
+	o.begun = true
+	o.mu.Unlock() // hooks may take long, and ask for the state
+	err := o.sb.Start(ctx, o.id)
+	o.mu.Lock()
+	if err != nil {
 		return err
 	}
 	if o.status == specs.StateCreated { // it may have ended already

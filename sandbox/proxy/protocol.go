@@ -46,6 +46,8 @@ type Request struct {
 	Columns uint32         `json:"columns,omitempty"`
 	Process *specs.Process `json:"process,omitempty"`
 	Create  *CreateRequest `json:"create,omitempty"`
+	// Patience is how much longer than usual the answer may take.
+	Patience time.Duration `json:"patience,omitempty"`
 }
 
 // CreateRequest is everything that the sandbox is made from.
@@ -226,7 +228,7 @@ func Call(d state.Dir, req *Request) (*Response, error) {
 		return nil, err
 	}
 	defer c.Close()
-	patience := answerTime
+	patience := answerTime + req.Patience
 	if req.Op == Destroy {
 		patience = destroyTime
 	}

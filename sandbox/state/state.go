@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,6 +50,8 @@ type Record struct {
 	Created     time.Time         `json:"created"`
 	Owner       int               `json:"owner"`
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// Hooks of the bundle as it was when the container was created.
+	Hooks *specs.Hooks `json:"hooks,omitempty"`
 	// Proxy owns the sandbox; Shim stands for the container's first process.
 	Proxy Process `json:"proxy"`
 	Shim  Process `json:"shim"`
