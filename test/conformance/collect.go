@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"kata/test/stage"
+)
+
+// patience with one program; one that takes longer has failed.
+const patience = time.Minute
+
+// result of a program, beside the lines that it printed.
+type result struct {
+	Exit int // -1 if it had to be killed
+	Took time.Duration
+	Tmp  string // its directory for temporary files
+}
+
+// onStage runs all programs with one runtime, and keeps what they print.
+func onStage(o options) int {
+	if err := o.collectAll(); err != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+		return 1
+	}
+	return 0
+}
+
+func (o options) collectAll() error {
+	runtime := o.peer
+	if o.collect == "kata" {
+		var err error
+		if runtime, err = wrapper(o.bin); err != nil {
+			return err
+		}
+	}
+	names, err := o.names()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(o.output, o.collect)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	results := map[string]result{}
+	for _, name := range names {
+		if results[name], err = o.run(name, runtime, filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	data, err := json.Marshal(results)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "results.json"), data, 0o644)
+}
+
+// wrapper makes the one executable that the programs take a runtime as.
+func wrapper(bin string) (string, error) {
+	conf := filepath.Join(stage.Dir(), "configuration.toml")
+	// A slow host is no failure of conformance.
+	if err := os.WriteFile(conf, []byte("boot_timeout = \"1m\"\n"), 0o644); err != nil {
+		return "", err
+	}
+	file := filepath.Join(stage.Dir(), "kata")
+	script := fmt.Sprintf("#!/bin/sh\nKATA_CONF_FILE='%s' exec '%s/kata-runtime' --isolation software \"$@\"\n", conf, bin)
+	return file, os.WriteFile(file, []byte(script), 0o755)
+}
+
+// run executes a program with a runtime; base names the files of its output. The
+// temporary files go with the stage: a runtime may have mounted the host's there.
+func (o options) run(program, runtime, base string) (result, error) {
+	tmp, err := os.MkdirTemp(stage.Dir(), "")
+	if err != nil {
+		return result{}, err
+	}
+	out, err := os.Create(base + ".tap")
+	if err != nil {
+		return result{}, err
+	}
+	defer out.Close()
+	errs, err := os.Create(base + ".err")
+	if err != nil {
+		return result{}, err
+	}
+	defer errs.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(o.programs, "bin", program))
+	cmd.Dir = o.programs
+	cmd.Env = append(os.Environ(), "RUNTIME="+runtime, "TMPDIR="+tmp)
+	cmd.Stdout, cmd.Stderr = out, errs
+	start := time.Now()
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		return result{}, err
+	}
+	return result{cmd.ProcessState.ExitCode(), time.Since(start), tmp}, nil
+}
+
+// read returns the verdicts that collectAll has kept for a runtime.
+func (o options) read(label string) (map[string]verdicts, error) {
+	dir := filepath.Join(o.output, label)
+	data, err := os.ReadFile(filepath.Join(dir, "results.json"))
+	if err != nil {
+		return nil, err
+	}
+	var results map[string]result
+	if err := json.Unmarshal(data, &results); err != nil {
+		return nil, err
+	}
+	all := map[string]verdicts{}
+	for name, r := range results {
+		text, err := os.ReadFile(filepath.Join(dir, name+".tap"))
+		if err != nil {
+			return nil, err
+		}
+		v := readTAP(string(text), r.Tmp)
+		v.took = r.Took
+		v.add(r.Exit == 0, exitLine)
+		all[name] = v
+	}
+	return all, nil
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"slices"
+	"testing"
+)
+
+const peerTAP = `TAP version 13
+ok 1 - has /tmp/x/ocitest123
+ok 2 - twice
+ok 3 - twice
+ok 4 - container 2a2f64e7-b931-451b-967b-ca64ef19add6
+not ok 5 - neither
+1..5
+`
+
+func TestCompare(t *testing.T) {
+	peer := readTAP(peerTAP, "/tmp/x")
+	own := readTAP("ok 1 - has /tmp/y/ocitest9\nok 2 - twice\nnot ok 3 - twice\nok 4 - container 00000000-b931-451b-967b-ca64ef19add6\n", "/tmp/y")
+	peer.add(true, exitLine)
+	own.add(false, exitLine)
+	c := compare("p", peer, own, []exception{{"the program *", "why"}, {"never said", "why"}})
+	if want := []string{"twice"}; !slices.Equal(c.worse, want) {
+		t.Errorf("worse: %q, want %q", c.worse, want)
+	}
+	if want := []string{exitLine + ": why"}; !slices.Equal(c.excepted, want) {
+		t.Errorf("excepted: %q, want %q", c.excepted, want)
+	}
+	if want := []string{"never said"}; !slices.Equal(c.unneeded, want) {
+		t.Errorf("unneeded: %q, want %q", c.unneeded, want)
+	}
+}
+
+func TestExceptions(t *testing.T) {
+	if _, err := readExceptions(exceptionsFile); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{"program", "program | line", "program | [ | reason"} {
+		if _, err := readExceptions(bad); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}

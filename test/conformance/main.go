@@ -1,0 +1,137 @@
+// Command conformance runs the validation programs of the OCI's runtime-tools with
+// runc and with kata-runtime, on two stages side by side, and compares what they
+// say line by line. It fails when a line that runc passes fails here, unless the
+// file of exceptions has it; when an exception is not needed; and when kata-runtime
+// leaves something on its stage.
+//
+// It does not judge what runc fails as well: those programs ask for what the machine
+// lacks, or for what no current runtime does. It does not build the programs
+// (build.sh does) or the commands (make does).
+package main
+
+import (
+	_ "embed"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"kata/test/stage"
+)
+
+//go:embed exceptions
+var exceptionsFile string
+
+type options struct {
+	programs, peer, bin, output string
+	only                        *regexp.Regexp
+	collect                     string // on a stage: the label of the runtime to run
+}
+
+func main() {
+	o, err := parse()
+	code := 0
+	switch {
+	case err != nil:
+	case o.collect != "":
+		code = stage.Main(func() int { return onStage(o) })
+	default:
+		code, err = compareAll(o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func parse() (o options, err error) {
+	flag.StringVar(&o.programs, "programs", "", "directory that build.sh printed")
+	flag.StringVar(&o.peer, "peer", "runc", "runtime to compare with")
+	flag.StringVar(&o.bin, "bin", "bin", "directory of kata-runtime")
+	flag.StringVar(&o.output, "output", "bin/conformance", "directory for what the programs print")
+	flag.StringVar(&o.collect, "collect", "", "only run the programs, with runtime runc or kata")
+	only := flag.String("run", "", "only programs that match this regular expression; exceptions of others are not checked")
+	flag.Parse()
+	if o.only, err = regexp.Compile(*only); err != nil {
+		return o, err
+	}
+	if o.peer, err = exec.LookPath(o.peer); err != nil {
+		return o, err
+	}
+	for _, path := range []*string{&o.programs, &o.bin, &o.output, &o.peer} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// compareAll runs the programs with both runtimes and returns the exit code.
+func compareAll(o options) (int, error) {
+	exceptions, err := readExceptions(exceptionsFile)
+	if err != nil {
+		return 0, err
+	}
+	names, err := o.names()
+	if err != nil {
+		return 0, err
+	}
+	if err := os.RemoveAll(o.output); err != nil {
+		return 0, err
+	}
+	var stages []*exec.Cmd
+	for _, label := range []string{"runc", "kata"} {
+		cmd := exec.Command("/proc/self/exe", append(os.Args[1:], "-collect", label)...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Start(); err != nil {
+			return 0, err
+		}
+		stages = append(stages, cmd)
+	}
+	// What runc leaves is its own business, and goes with its stage.
+	_ = stages[0].Wait()
+	clean := stages[1].Wait()
+
+	peer, err := o.read("runc")
+	if err != nil {
+		return 0, err
+	}
+	own, err := o.read("kata")
+	if err != nil {
+		return 0, err
+	}
+	var all []comparison
+	for _, name := range names {
+		c := compare(name, peer[name], own[name], exceptions[name])
+		c.print(os.Stdout)
+		all = append(all, c)
+	}
+	code := summarize(os.Stdout, all)
+	if clean != nil {
+		return 0, fmt.Errorf("the stage of kata-runtime: %w", clean)
+	}
+	return code, nil
+}
+
+// names of the programs that are to run, sorted.
+func (o options) names() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(o.programs, "bin"))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if o.only.MatchString(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no program below %s matches %q", o.programs, o.only)
+	}
+	slices.Sort(names)
+	return names, nil
+}
