@@ -53,11 +53,23 @@ func (o options) collectAll() error {
 			return err
 		}
 	}
+	removeParents()
 	data, err := json.Marshal(results)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "results.json"), data, 0o644)
+}
+
+// removeParents removes the cgroups that the programs' relative paths lie in. They
+// are the caller's, so runtimes leave them; one that is not empty stays, and is found.
+func removeParents() {
+	for _, dir := range []string{"testdir/cgrouptest", "testdir"} {
+		found, _ := filepath.Glob("/sys/fs/cgroup/*/" + dir)
+		for _, d := range append(found, "/sys/fs/cgroup/"+dir) {
+			_ = os.Remove(d)
+		}
+	}
 }
 
 // wrapper makes the one executable that the programs take a runtime as.
