@@ -29,7 +29,7 @@ func Features() *features.Features {
 			Capabilities: slices.Clone(capabilities),
 			// The cgroups of a container are the guest's; its kernel has version 2 only.
 			Cgroup:   &features.Cgroup{V1: no, V2: yes, Systemd: no, SystemdUser: no, Rdma: no},
-			Seccomp:  &features.Seccomp{Enabled: no},
+			Seccomp:  seccompFeatures(),
 			Apparmor: &features.Apparmor{Enabled: no},
 			Selinux:  &features.Selinux{Enabled: no},
 			IntelRdt: &features.IntelRdt{Enabled: no},
@@ -40,4 +40,25 @@ func Features() *features.Features {
 		},
 		Annotations: map[string]string{IsolationAnnotation: "hardware,software"},
 	}
+}
+
+// seccompFeatures is what package seccomp compiles: all but SCMP_ACT_NOTIFY. The
+// architectures are the guest's, which are left out because they depend on it.
+func seccompFeatures() *features.Seccomp {
+	f := &features.Seccomp{Enabled: new(true)}
+	for _, a := range seccompActions {
+		if a != specs.ActNotify {
+			f.Actions = append(f.Actions, string(a))
+		}
+	}
+	for _, o := range seccompOperators {
+		f.Operators = append(f.Operators, string(o))
+	}
+	for _, l := range seccompFlags {
+		f.KnownFlags = append(f.KnownFlags, string(l))
+		if l != specs.LinuxSeccompFlagWaitKillableRecv {
+			f.SupportedFlags = append(f.SupportedFlags, string(l))
+		}
+	}
+	return f
 }

@@ -30,6 +30,7 @@ var linuxRules = []rule[*specs.Linux]{
 		unknown := p != nil && p.Domain != specs.PerLinux && p.Domain != specs.PerLinux32
 		return "", when(unknown, "is neither %s nor %s", specs.PerLinux, specs.PerLinux32)
 	}},
+	{"linux.seccomp", checkSeccomp},
 	{"linux.resources", func(l *specs.Linux) (string, string) {
 		if l.Resources == nil {
 			return "", ""

@@ -101,6 +101,9 @@ type Process struct {
 	OOMScoreAdjSet  bool         `pb:"16"`
 	Stdin           bool         `pb:"17"` // a stream for standard input follows
 	SeparateStderr  bool         `pb:"18"` // false with a terminal
+	Scheduler       *Scheduler   `pb:"20"`
+	IOPriority      uint32       `pb:"21"` // as ioprio_set(2) takes it, 0 for none
+	CPUAffinity     []byte       `pb:"22"` // as sched_setaffinity(2) takes it, empty for none
 }
 
 // Device is a node that the container's /dev gets.
@@ -136,10 +139,30 @@ type CreateRequest struct {
 	Sysctls       []KeyValue `pb:"12"`
 	Cgroup        []KeyValue `pb:"13"`
 	Process       Process    `pb:"14"`
+	Seccomp       Seccomp    `pb:"20"` // of every process of the container
+	Personality   uint32     `pb:"21"` // PER_*, likewise
 	// StartHooks run in the container before its process does, each with HookState
 	// on its standard input.
 	StartHooks []Hook `pb:"40"`
 	HookState  []byte `pb:"41"`
+}
+
+// Scheduler is struct sched_attr.
+type Scheduler struct {
+	Policy   uint32 `pb:"1"`
+	Flags    uint64 `pb:"2"`
+	Nice     int32  `pb:"3"`
+	Priority uint32 `pb:"4"`
+	Runtime  uint64 `pb:"5"` // this and the next two in nanoseconds
+	Deadline uint64 `pb:"6"`
+	Period   uint64 `pb:"7"`
+}
+
+// Seccomp is a system call filter; an empty program is none.
+type Seccomp struct {
+	// Program is an array of struct sock_filter, little endian.
+	Program []byte `pb:"1"`
+	Flags   uint32 `pb:"2"` // SECCOMP_FILTER_FLAG_*
 }
 
 // Hook is a program of the container that runs as its process would.

@@ -26,6 +26,7 @@ type Container struct {
 	id     string
 	reaper *Reaper
 	cgroup *cgroup
+	fence  fence
 	rootFD int // keeps the root filesystem reachable for syncfs
 
 	mu    sync.Mutex
@@ -44,7 +45,7 @@ func Create(r *Reaper, req *api.CreateRequest, streams Streams) (*Container, err
 	if err != nil {
 		return nil, err
 	}
-	c := &Container{id: req.ID, reaper: r, cgroup: cg, rootFD: -1, execs: map[string]*process{},
+	c := &Container{id: req.ID, reaper: r, cgroup: cg, fence: fence{req.Seccomp, req.Personality}, rootFD: -1, execs: map[string]*process{},
 		hooks: req.StartHooks, hookState: req.HookState,
 		init: &process{spec: &req.Process, exited: make(chan struct{})}}
 	exit, err := c.init.clone(r, req.Namespaces&^unix.CLONE_NEWNET, cg.fd)
@@ -110,7 +111,7 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 	if err != nil {
 		return err
 	}
-	p.script.addProcess(p.spec, command, p.stdio.child)
+	p.script.addProcess(p.spec, &c.fence, command, p.stdio.child)
 	return nil
 }
 
@@ -225,7 +226,7 @@ func (c *Container) launch(p *process, command string) error {
 	}
 	// The cgroup namespace last: from inside it nothing can be cloned into a cgroup.
 	p.script.add("enter the cgroup namespace", 0, unix.SYS_SETNS, uintptr(c.init.pidfd), unix.CLONE_NEWCGROUP)
-	p.script.addProcess(p.spec, command, p.stdio.child)
+	p.script.addProcess(p.spec, &c.fence, command, p.stdio.child)
 	p.watch(exit, nil)
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 // addProcess writes down what a process does between its release and its
 // command: session, descriptors, limits, identity, execve. The order is that of
 // credentials(7): what needs privilege comes before it is given up.
-func (s *script) addProcess(p *api.Process, path string, stdio [3]int) {
+func (s *script) addProcess(p *api.Process, f *fence, path string, stdio [3]int) {
 	s.add("unshare the descriptors", 0, unix.SYS_UNSHARE, unix.CLONE_FILES)
 	s.add("setsid", 0, unix.SYS_SETSID)
 	for i, fd := range stdio {
@@ -31,15 +31,17 @@ func (s *script) addProcess(p *api.Process, path string, stdio [3]int) {
 		s.add("umask", 0, unix.SYS_UMASK, 0o022)
 	}
 	s.add("chdir to "+p.Cwd, 0, unix.SYS_CHDIR, s.str(p.Cwd))
-	s.addCredentials(p)
-	var none unix.Sigset_t
-	s.add("unblock signals", 0, unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, mem(s, &none), 0, 8)
+	s.addAttributes(p, f)
+	s.addCredentials(p, f)
 	s.add("exec "+path, 0, unix.SYS_EXECVE, s.str(path), s.strs(p.Args), s.strs(p.Env))
 }
 
 const lastCapability = 40 // CAP_CHECKPOINT_RESTORE
 
-func (s *script) addCredentials(p *api.Process) {
+// addCredentials ends with the system call filter. Installing one takes CAP_SYS_ADMIN
+// or no_new_privs. Without the latter it is installed before the capability is given
+// up; all that the filter must allow then is capset, and execve.
+func (s *script) addCredentials(p *api.Process, f *fence) {
 	c := p.Capabilities
 	for i := range lastCapability + 1 {
 		if c.Bounding&(1<<i) == 0 {
@@ -56,10 +58,13 @@ func (s *script) addCredentials(p *api.Process) {
 	s.add("setgroups", 0, unix.SYS_SETGROUPS, uintptr(len(groups)), list)
 	s.add("setgid", 0, unix.SYS_SETRESGID, uintptr(p.GID), uintptr(p.GID), uintptr(p.GID))
 	s.add("setuid", 0, unix.SYS_SETRESUID, uintptr(p.UID), uintptr(p.UID), uintptr(p.UID))
-	s.add("set capabilities", 0, unix.SYS_CAPSET, mem(s, &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}), mem(s, &[2]unix.CapUserData{
-		{Effective: uint32(c.Effective), Permitted: uint32(c.Permitted), Inheritable: uint32(c.Inheritable)},
-		{Effective: uint32(c.Effective >> 32), Permitted: uint32(c.Permitted >> 32), Inheritable: uint32(c.Inheritable >> 32)},
-	}))
+	early := c
+	filterFirst := f.filtered() && !p.NoNewPrivileges
+	if filterFirst {
+		early.Effective |= 1 << unix.CAP_SYS_ADMIN
+		early.Permitted |= 1 << unix.CAP_SYS_ADMIN
+	}
+	s.addCapset(early)
 	s.add("stop keeping capabilities", 0, unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 0, 0, 0, 0)
 	for i := range lastCapability + 1 {
 		if c.Ambient&(1<<i) != 0 {
@@ -71,4 +76,19 @@ func (s *script) addCredentials(p *api.Process) {
 	if p.NoNewPrivileges {
 		s.add("set no_new_privs", 0, unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	}
+	var none unix.Sigset_t
+	s.add("unblock signals", 0, unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, mem(s, &none), 0, 8)
+	if f.filtered() {
+		s.addFilter(&f.seccomp)
+	}
+	if filterFirst {
+		s.addCapset(c)
+	}
+}
+
+func (s *script) addCapset(c api.Capabilities) {
+	s.add("set capabilities", 0, unix.SYS_CAPSET, mem(s, &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}), mem(s, &[2]unix.CapUserData{
+		{Effective: uint32(c.Effective), Permitted: uint32(c.Permitted), Inheritable: uint32(c.Inheritable)},
+		{Effective: uint32(c.Effective >> 32), Permitted: uint32(c.Permitted >> 32), Inheritable: uint32(c.Inheritable >> 32)},
+	}))
 }

@@ -39,6 +39,11 @@ func devNull(t *testing.T) int {
 // launch clones a process that is ready to be released.
 func launch(t *testing.T, p *api.Process, path string, flags uint64) launched {
 	t.Helper()
+	return launchFenced(t, p, &fence{}, path, flags)
+}
+
+func launchFenced(t *testing.T, p *api.Process, f *fence, path string, flags uint64) launched {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("these tests need root")
 	}
@@ -55,7 +60,7 @@ func launch(t *testing.T, p *api.Process, path string, flags uint64) launched {
 	if l.exit, err = l.clone(reaper(), flags, -1); err != nil {
 		t.Fatal(err)
 	}
-	l.script.addProcess(p, path, l.stdio.child)
+	l.script.addProcess(p, f, path, l.stdio.child)
 	t.Cleanup(func() { l.out.Close(); unix.Close(l.pidfd) })
 	return l
 }

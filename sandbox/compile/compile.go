@@ -69,6 +69,12 @@ func New(id string, b *oci.Bundle) (*Container, error) {
 	if err := c.hooks(b); err != nil {
 		return nil, err
 	}
+	if err := c.seccomp(s.Linux.Seccomp); err != nil {
+		return nil, err
+	}
+	if err := c.personality(s.Linux.Personality); err != nil {
+		return nil, err
+	}
 	c.devices(s.Linux.Devices)
 	c.resources(s.Linux.Resources)
 	c.CgroupPath = CgroupPath(s.Linux.CgroupsPath)
@@ -122,12 +128,8 @@ func refuse(s *specs.Spec) error {
 		return field("linux.namespaces", "without a network namespace the container would use the host's network, which a virtual machine cannot")
 	}
 	switch {
-	case s.Linux.Seccomp != nil:
-		return field("linux.seccomp", "seccomp profiles are not applied in the guest yet; remove it or use the engine's seccomp=unconfined")
-	case s.Process.ApparmorProfile != "":
-		return field("process.apparmorProfile", "the guest's kernel has no AppArmor")
-	case s.Process.SelinuxLabel != "":
-		return field("process.selinuxLabel", "the guest's kernel has no SELinux")
+	case s.Linux.MountLabel != "":
+		return field("linux.mountLabel", "the guest's kernel has no SELinux")
 	case s.Linux.IntelRdt != nil:
 		return field("linux.intelRdt", "not available in a virtual machine")
 	}

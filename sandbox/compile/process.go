@@ -9,7 +9,7 @@ import (
 	"kata/agent/api"
 )
 
-// Process compiles what runs in a container: its first process, or an exec's.
+// Process compiles the first process of a container.
 func Process(p *specs.Process) (*api.Process, error) {
 	out := &api.Process{
 		Args: p.Args, Env: p.Env, Cwd: p.Cwd,
@@ -38,13 +38,16 @@ func Process(p *specs.Process) (*api.Process, error) {
 		}
 		out.Rlimits = append(out.Rlimits, api.Rlimit{Type: n, Soft: r.Soft, Hard: r.Hard})
 	}
-	switch {
-	case p.Scheduler != nil:
-		return nil, field("process.scheduler", "scheduling policies are not supported in the guest")
-	case p.IOPriority != nil:
-		return nil, field("process.ioPriority", "I/O priorities are not supported in the guest")
+	return out, attributes(p, out)
+}
+
+// Exec compiles a process that joins a container.
+func Exec(p *specs.Process) (*api.Process, error) {
+	out, err := Process(p)
+	if err == nil {
+		out.CPUAffinity = affinity(p.ExecCPUAffinity)
 	}
-	return out, nil
+	return out, err
 }
 
 // rlimits are the numbers of getrlimit(2), the same on all of Linux's 64-bit

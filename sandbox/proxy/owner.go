@@ -177,7 +177,7 @@ func (o *owner) exec(ctx context.Context, req *Request) error {
 	if req.Process == nil || req.Exec == "" {
 		return &api.Error{Code: api.CodeInvalid, Message: "exec: no process"}
 	}
-	p, err := compile.Process(req.Process)
+	p, err := compile.Exec(req.Process)
 	if err != nil {
 		return err
 	}
