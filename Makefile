@@ -2,6 +2,7 @@
 # make guest     what a machine boots: kernel and agent, into bin/guest/
 # make demo      containers in machines, shown and checked
 # make test      everything that must hold
+# make test-engines      real engines, started by the tests
 # make conformance-oci   the OCI's validation programs, beside runc
 # make bench     the numbers, with other runtimes measured in the same run
 # make install   below $(DESTDIR)$(PREFIX), configuration below $(DESTDIR)$(SYSCONFDIR)
@@ -27,7 +28,7 @@ say = @printf '==> %s\n' '$(1)' >&2
 
 # Two set-ups or two builds at once would only get into each other's way.
 .NOTPARALLEL:
-.PHONY: all guest demo test conformance-oci bench lint fmt install clean
+.PHONY: all guest demo test test-engines conformance-oci bench lint fmt install clean
 
 all:
 	$(call say,building the commands)
@@ -66,7 +67,11 @@ test: setup-test all guest lint
 	$(call say,go test: packages)
 	go test $$(go list ./... | grep -v '^kata/test/') 2>&1 | tee bin/test.log
 	$(call say,go test: machines (one package at a time))
-	go test -count=1 -p 1 -timeout 30m ./test/... 2>&1 | tee -a bin/test.log
+	go test -count=1 -p 1 -timeout 30m $$(go list ./test/... | grep -v '/engines$$') 2>&1 | tee -a bin/test.log
+
+test-engines: setup-engines all guest
+	$(call say,go test: engines)
+	go test -count=1 -timeout 15m ./test/engines 2>&1 | tee bin/engines.log
 
 conformance-oci: setup-test all guest
 	$(call say,OCI validation programs with runc and with kata-runtime)

@@ -15,7 +15,8 @@ packages() {
 	test) echo busybox-static iproute2 procps jq runc:runc crun:crun ca-certificates ;;
 	demo) echo busybox-static mmdebstrap ca-certificates ;;
 	bench) echo busybox-static procps jq runc:runc crun:crun ;;
-	*) die "unknown group '$1'; usage: setup.sh build|test|demo|bench..." ;;
+	engines) echo busybox-static iproute2 podman crun:crun conmon containernetworking-plugins ;;
+	*) die "unknown group '$1'; usage: setup.sh build|test|demo|bench|engines..." ;;
 	esac
 }
 
