@@ -23,6 +23,8 @@ func (a *agent) methods() map[string]api.Handler {
 		"Wait":      api.Method(a.wait),
 		"Resize":    api.Method(a.resize),
 		"Processes": api.Method(a.processes),
+		"Freeze":    api.Method(a.freeze),
+		"Stats":     api.Method(a.stats),
 		"Remove":    api.Method(a.remove),
 		"Shutdown":  api.Method(a.shutdown),
 	}

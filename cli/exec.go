@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -29,6 +30,7 @@ type execFlags struct {
 	process, cwd, user   string
 	env, caps, gids      list
 	tty, noNewPrivileges bool
+	ignorePaused         bool
 }
 
 func cmdExec(a *app, args []string) error {
@@ -63,7 +65,7 @@ func cmdExec(a *app, args []string) error {
 	fs.String("process-label", "", "accepted if empty: the guest has no SELinux")
 	fs.String("apparmor", "", "accepted if empty: the guest has no AppArmor")
 	fs.String("cgroup", "", "accepted if empty")
-	fs.Bool("ignore-paused", false, "accepted for compatibility")
+	fs.BoolVar(&e.ignorePaused, "ignore-paused", false, "in a paused container, wait until it goes on")
 	if err := parse(fs, args); err != nil {
 		return err
 	}
@@ -96,7 +98,11 @@ func (a *app) exec(id string, e *execFlags, args []string) error {
 		return err
 	}
 	name := rand.Text()
-	if _, err := a.call(id, &proxy.Request{Op: proxy.Exec, Exec: name, Process: p}); err != nil {
+	req := &proxy.Request{Op: proxy.Exec, Exec: name, Process: p, IgnorePaused: e.ignorePaused}
+	if e.ignorePaused {
+		req.Patience = pausedTime
+	}
+	if _, err := a.call(id, req); err != nil {
 		return err
 	}
 	if e.detach {
@@ -114,6 +120,9 @@ func (a *app) exec(id string, e *execFlags, args []string) error {
 	})
 	return a.result(status, err)
 }
+
+// pausedTime is how long exec waits for a container to be resumed, if it is to.
+const pausedTime = 24 * time.Hour
 
 // build makes the process: from a file, or from the container's own with what the
 // flags say.

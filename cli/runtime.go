@@ -13,6 +13,10 @@ var runtimeVerbs = []verb{
 	{"exec", "[flags] ID COMMAND [ARG...]", "run another process in a running container", cmdExec},
 	{"list", "[flags]", "list containers", cmdList},
 	{"ps", "[flags] ID", "list the processes of a container", cmdPS},
+	{"pause", "ID", "stop all processes of a container for a while", cmdPause},
+	{"resume", "ID", "let a paused container go on", cmdResume},
+	{"checkpoint", "", "not supported", cmdCheckpoint},
+	{"restore", "", "not supported", cmdRestore},
 	{"spec", "[--bundle DIR]", "write a config.json to start from", cmdSpec},
 	{"features", "", "print what this runtime supports as JSON", cmdFeatures},
 }

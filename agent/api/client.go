@@ -64,6 +64,17 @@ func (a Agent) Processes(ctx context.Context, r *ProcessRequest) (*ProcessesResp
 	return call[ProcessesResponse](ctx, a, "Processes", r)
 }
 
+// Freeze stops all processes of a container, or lets them go on.
+func (a Agent) Freeze(ctx context.Context, r *FreezeRequest) error {
+	_, err := call[Empty](ctx, a, "Freeze", r)
+	return err
+}
+
+// Stats reads what a container uses.
+func (a Agent) Stats(ctx context.Context, r *ProcessRequest) (*StatsResponse, error) {
+	return call[StatsResponse](ctx, a, "Stats", r)
+}
+
 // Remove kills what is left of a container and frees it.
 func (a Agent) Remove(ctx context.Context, r *ProcessRequest) error {
 	_, err := call[Empty](ctx, a, "Remove", r)

@@ -24,7 +24,7 @@ import (
 var messages = []any{Empty{}, HelloRequest{}, HelloResponse{}, SandboxRequest{}, Mount{}, Rlimit{}, Capabilities{},
 	Process{}, Device{}, KeyValue{}, CreateRequest{}, ProcessRequest{}, ExecRequest{}, StartResponse{}, SignalRequest{},
 	WaitResponse{}, Hook{}, ResizeRequest{}, ProcessesResponse{}, ProcessInfo{},
-	Seccomp{}, Scheduler{}}
+	Seccomp{}, Scheduler{}, FreezeRequest{}, StatsResponse{}}
 
 var (
 	messageLine = regexp.MustCompile(`^message (\w+) \{(\})?$`)

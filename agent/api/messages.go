@@ -158,6 +158,17 @@ type Scheduler struct {
 	Period   uint64 `pb:"7"`
 }
 
+// FreezeRequest stops the processes of a container, or lets them go on.
+type FreezeRequest struct {
+	ID     string `pb:"1"`
+	Frozen bool   `pb:"2"`
+}
+
+// StatsResponse holds files of the container's cgroup, as the kernel writes them.
+type StatsResponse struct {
+	Files []KeyValue `pb:"1"`
+}
+
 // Seccomp is a system call filter; an empty program is none.
 type Seccomp struct {
 	// Program is an array of struct sock_filter, little endian.

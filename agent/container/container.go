@@ -157,32 +157,50 @@ func (c *Container) Start() error {
 	return c.init.run()
 }
 
-// Exec starts another process in a running container.
+// Exec starts another process in a running container. In a frozen one it waits
+// until that goes on; everything else can be done in the meantime.
 func (c *Container) Exec(req *api.ExecRequest, streams Streams) (int, error) {
+	p := &process{spec: &req.Process, pidfd: -1, exited: make(chan struct{})}
+	if err := c.reserve(req.Exec, p); err != nil {
+		return 0, err
+	}
+	if err := c.runExec(p, streams); err != nil {
+		c.mu.Lock()
+		delete(c.execs, req.Exec)
+		c.mu.Unlock()
+		return 0, err
+	}
+	return p.pid, nil
+}
+
+func (c *Container) reserve(name string, p *process) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != running {
-		return 0, &api.Error{Code: api.CodePrecondition, Message: "cannot exec in a container that is not running"}
+		return &api.Error{Code: api.CodePrecondition, Message: "cannot exec in a container that is not running"}
 	}
-	if c.execs[req.Exec] != nil {
-		return 0, &api.Error{Code: api.CodeAlreadyExists, Message: fmt.Sprintf("process %q exists", req.Exec)}
+	if c.execs[name] != nil {
+		return &api.Error{Code: api.CodeAlreadyExists, Message: fmt.Sprintf("process %q exists", name)}
 	}
-	p := &process{spec: &req.Process, exited: make(chan struct{})}
+	c.execs[name] = p
+	return nil
+}
+
+func (c *Container) runExec(p *process, streams Streams) error {
 	if err := inThread(func() error { return c.exec(p, streams) }); err != nil {
-		return 0, err
+		return err
 	}
 	if err := p.adjustOOM(); err != nil {
 		_ = p.signal(unix.SIGKILL)
 		p.stdio.started()
 		p.gone()
-		return 0, err
+		return err
 	}
 	if err := p.run(); err != nil {
 		p.gone() // nobody waits for it, and its name is free again
-		return 0, err
+		return err
 	}
-	c.execs[req.Exec] = p
-	return p.pid, nil
+	return nil
 }
 
 // exec runs on a thread of its own: what it joins, the process inherits.

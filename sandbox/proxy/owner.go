@@ -105,6 +105,9 @@ func (o *owner) answer(req *Request) (*Response, error) {
 		list, err := o.sb.Processes(ctx, o.id)
 		return &Response{Processes: list}, err
 	}
+	if resp, ok, err := o.control(ctx, req); ok {
+		return resp, err
+	}
 	return nil, fmt.Errorf("unknown request %q", req.Op)
 }
 
@@ -171,7 +174,7 @@ func (o *owner) signal(ctx context.Context, req *Request) error {
 }
 
 func (o *owner) exec(ctx context.Context, req *Request) error {
-	if st := o.state(); st != specs.StateRunning {
+	if st := o.state(); st != specs.StateRunning && (st != StatePaused || !req.IgnorePaused) {
 		return &api.Error{Code: api.CodePrecondition, Message: fmt.Sprintf("cannot exec in a container that is %s", st)}
 	}
 	if req.Process == nil || req.Exec == "" {

@@ -37,15 +37,17 @@ const (
 
 // Request is one line from a command.
 type Request struct {
-	Op      Operation      `json:"op"`
-	Exec    string         `json:"exec,omitempty"`
-	Signal  int            `json:"signal,omitempty"`
-	All     bool           `json:"all,omitempty"`
-	FD      int            `json:"fd,omitempty"`
-	Rows    uint32         `json:"rows,omitempty"`
-	Columns uint32         `json:"columns,omitempty"`
-	Process *specs.Process `json:"process,omitempty"`
-	Create  *CreateRequest `json:"create,omitempty"`
+	Op     Operation `json:"op"`
+	Exec   string    `json:"exec,omitempty"`
+	Signal int       `json:"signal,omitempty"`
+	All    bool      `json:"all,omitempty"`
+	FD     int       `json:"fd,omitempty"`
+	// IgnorePaused lets Exec wait until a paused container goes on.
+	IgnorePaused bool           `json:"ignorePaused,omitempty"`
+	Rows         uint32         `json:"rows,omitempty"`
+	Columns      uint32         `json:"columns,omitempty"`
+	Process      *specs.Process `json:"process,omitempty"`
+	Create       *CreateRequest `json:"create,omitempty"`
 	// Patience is how much longer than usual the answer may take.
 	Patience time.Duration `json:"patience,omitempty"`
 }
@@ -67,6 +69,7 @@ type Response struct {
 	Status    *StatusInfo       `json:"status,omitempty"`
 	Exit      *ExitInfo         `json:"exit,omitempty"`
 	Processes []api.ProcessInfo `json:"processes,omitempty"`
+	Stats     map[string]string `json:"stats,omitempty"`
 }
 
 // CreatedInfo answers Create.

@@ -1,0 +1,31 @@
+package cli
+
+import (
+	"fmt"
+
+	"kata/sandbox/proxy"
+)
+
+func cmdPause(a *app, args []string) error { return a.simple("pause", proxy.Pause, args) }
+
+func cmdResume(a *app, args []string) error { return a.simple("resume", proxy.Resume, args) }
+
+// simple is a verb that takes an id only.
+func (a *app) simple(name string, op proxy.Operation, args []string) error {
+	id, err := oneID(newFlags(name), args)
+	if err != nil {
+		return err
+	}
+	_, err = a.call(id, &proxy.Request{Op: op})
+	return err
+}
+
+// What a virtual machine's guest cannot do has a verb as well, so that whoever asks
+// is told why.
+func cmdCheckpoint(*app, []string) error { return noCheckpoint("checkpoint") }
+
+func cmdRestore(*app, []string) error { return noCheckpoint("restore") }
+
+func noCheckpoint(verb string) error {
+	return fmt.Errorf("%s: not supported: CRIU cannot reach the processes of a virtual machine", verb)
+}
