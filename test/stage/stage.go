@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -88,6 +89,8 @@ func outside() (code int, err error) {
 // inside is PID 1 of the stage: it furnishes it, starts the program proper, reaps
 // whatever becomes its child, and looks around when the program has ended.
 func inside() (int, error) {
+	// The cgroup namespace is this thread's alone: mounts and the program need it.
+	runtime.LockOSThread()
 	if err := enterCgroups(strings.Split(os.Getenv(cgroupVar), ":")); err != nil {
 		return 0, err
 	}

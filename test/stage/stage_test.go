@@ -31,6 +31,11 @@ func play() int {
 		} else if _, err := os.Stdout.Write(out); err != nil {
 			return 1
 		}
+	case "root": // what is below the root: with v2 PID 1 makes a cgroup for itself
+		out, _ := exec.Command("sh", "-c", `find /sys/fs/cgroup -mindepth 1 -type d ! -name stage -exec test -e {}/../tasks \; -print`).Output()
+		if _, err := os.Stdout.Write(out); err != nil {
+			return 1
+		}
 	case "process":
 		if exec.Command("sleep", "1000").Start() != nil {
 			return 2
@@ -70,6 +75,9 @@ func TestStage(t *testing.T) {
 	// init, the program, sh, and the two of its pipe.
 	if out, code := perform(t, "alone"); code != 0 || out != "5\nlo\nlock\nnetns\n" {
 		t.Errorf("on the stage (exit code %d) there is %q", code, out)
+	}
+	if out, code := perform(t, "root"); code != 0 || out != "" {
+		t.Errorf("the stage's cgroups are not the roots of its hierarchies (exit code %d): %q", code, out)
 	}
 	if _, err := os.Stat("/etc/kata-stage-mark"); err == nil {
 		t.Error("the stage's /etc is the host's")
