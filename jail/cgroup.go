@@ -152,7 +152,7 @@ func (c *Cgroup) makeV2(path string, l Limits) error {
 	if l.CPUQuota > 0 && l.CPUPeriod > 0 {
 		cpu = fmt.Sprintf("%d %d", l.CPUQuota, l.CPUPeriod)
 	}
-	for file, value := range map[string]string{"memory.max": number(l.MemoryBytes), "cpu.max": cpu, "pids.max": number(l.Pids), "cpu.weight": weight(l.CPUShares)} {
+	for file, value := range map[string]string{"memory.max": number(l.MemoryBytes), "cpu.max": cpu, "pids.max": number(l.Pids), "cpu.weight": Weight(l.CPUShares)} {
 		if value == "" {
 			continue
 		}
@@ -172,8 +172,8 @@ func number(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// weight converts v1's shares (2 to 262144) to v2's weight (1 to 10000).
-func weight(shares uint64) string {
+// Weight converts v1's shares (2 to 262144) to v2's weight (1 to 10000); 0 is no weight.
+func Weight(shares uint64) string {
 	if shares == 0 {
 		return ""
 	}

@@ -129,8 +129,8 @@ func TestCgroupRefusals(t *testing.T) {
 
 func TestWeight(t *testing.T) {
 	for shares, want := range map[uint64]string{0: "", 1: "1", 2: "1", 1024: "39", 262144: "10000", 1 << 40: "10000"} {
-		if got := weight(shares); got != want {
-			t.Errorf("weight(%d) = %q, want %q", shares, got, want)
+		if got := Weight(shares); got != want {
+			t.Errorf("Weight(%d) = %q, want %q", shares, got, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package oci
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,6 +136,27 @@ func checkDevices(l *specs.Linux) (string, string) {
 	return "", ""
 }
 
+// hugepageSize is the form of config-linux.md, "Huge page limits".
+var hugepageSize = regexp.MustCompile(`^[1-9][0-9]*[KMG]B$`)
+
+// ValidateResources checks limits by themselves: what the verb `update` reads. The
+// error is a *ConfigError.
+func ValidateResources(r *specs.LinuxResources) error {
+	if sub, reason := checkResources(r); reason != "" {
+		return &ConfigError{Field: "linux.resources" + sub, Reason: reason}
+	}
+	return nil
+}
+
+// DecodeResources decodes and validates what `update --resources` reads.
+func DecodeResources(raw []byte) (*specs.LinuxResources, error) {
+	r := new(specs.LinuxResources)
+	if err := decode(raw, r); err != nil {
+		return nil, err
+	}
+	return r, ValidateResources(r)
+}
+
 func checkResources(r *specs.LinuxResources) (string, string) {
 	for i, d := range r.Devices {
 		switch {
@@ -142,6 +164,14 @@ func checkResources(r *specs.LinuxResources) (string, string) {
 			return ".devices" + index(i, ".type"), fmt.Sprintf("%q is none of a, c, b", d.Type)
 		case strings.Trim(d.Access, "rwm") != "":
 			return ".devices" + index(i, ".access"), fmt.Sprintf("%q has more than r, w and m", d.Access)
+		}
+	}
+	if p := r.Pids; p != nil && p.Limit != nil && *p.Limit < -1 {
+		return ".pids.limit", fmt.Sprintf("is %d; the least is -1, no limit", *p.Limit)
+	}
+	for i, h := range r.HugepageLimits {
+		if !hugepageSize.MatchString(h.Pagesize) {
+			return ".hugepageLimits" + index(i, ".pageSize"), fmt.Sprintf("%q is not a size like 2MB", h.Pagesize)
 		}
 	}
 	if sub, reason := checkMemory(r.Memory); reason != "" {
@@ -168,10 +198,18 @@ func checkMemory(m *specs.LinuxMemory) (string, string) {
 	for _, f := range []struct {
 		name  string
 		bytes *int64
-	}{{".limit", m.Limit}, {".reservation", m.Reservation}, {".swap", m.Swap}} {
+	}{
+		{".limit", m.Limit}, {".reservation", m.Reservation}, {".swap", m.Swap},
+		//lint:ignore SA1019 deprecated limits are checked as well
+		{".kernel", m.Kernel},
+		{".kernelTCP", m.KernelTCP},
+	} {
 		if f.bytes != nil && *f.bytes < -1 {
 			return f.name, fmt.Sprintf("is %d bytes; the least is -1, no limit", *f.bytes)
 		}
+	}
+	if m.Swappiness != nil && *m.Swappiness > 100 {
+		return ".swappiness", fmt.Sprintf("%d is not between 0 and 100", *m.Swappiness)
 	}
 	if m.Limit != nil && m.Swap != nil && *m.Swap > 0 && *m.Swap < *m.Limit {
 		return ".swap", fmt.Sprintf("%d (memory and swap) is less than limit, %d", *m.Swap, *m.Limit)
@@ -182,6 +220,17 @@ func checkMemory(m *specs.LinuxMemory) (string, string) {
 func checkCPU(c *specs.LinuxCPU) (string, string) {
 	if c == nil {
 		return "", ""
+	}
+	// 0 says nothing. The bounds are the kernel's, cgroup-v2.rst, "cpu.max".
+	switch {
+	case c.Period != nil && *c.Period != 0 && (*c.Period < 1000 || *c.Period > 1_000_000):
+		return ".period", fmt.Sprintf("%d microseconds are not between 1000 and 1000000", *c.Period)
+	case c.Quota != nil && (*c.Quota < -1 || *c.Quota > 0 && *c.Quota < 1000):
+		return ".quota", fmt.Sprintf("%d microseconds are less than 1000, and not -1, no limit", *c.Quota)
+	case c.Burst != nil && c.Quota != nil && *c.Quota > 0 && *c.Burst > uint64(*c.Quota):
+		return ".burst", fmt.Sprintf("%d is more than quota, %d", *c.Burst, *c.Quota)
+	case c.Idle != nil && *c.Idle != 0 && *c.Idle != 1:
+		return ".idle", fmt.Sprintf("%d is neither 0 nor 1", *c.Idle)
 	}
 	if reason := checkList(c.Cpus); reason != "" {
 		return ".cpus", reason

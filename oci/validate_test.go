@@ -121,6 +121,24 @@ var invalid = []struct {
 	}},
 	{`linux.resources.cpu.cpus: "3-1" has the range`, func(s *specs.Spec) { s.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: "3-1"} }},
 	{`linux.resources.cpu.mems: "0," is not`, func(s *specs.Spec) { s.Linux.Resources.CPU = &specs.LinuxCPU{Mems: "0,"} }},
+	{"linux.resources.cpu.period: 999 microseconds", func(s *specs.Spec) { s.Linux.Resources.CPU = &specs.LinuxCPU{Period: new(uint64(999))} }},
+	{"linux.resources.cpu.quota: 999 microseconds", func(s *specs.Spec) { s.Linux.Resources.CPU = &specs.LinuxCPU{Quota: new(int64(999))} }},
+	{"linux.resources.cpu.quota: -2 microseconds", func(s *specs.Spec) { s.Linux.Resources.CPU = &specs.LinuxCPU{Quota: new(int64(-2))} }},
+	{"linux.resources.cpu.burst: 5000 is more", func(s *specs.Spec) {
+		s.Linux.Resources.CPU = &specs.LinuxCPU{Quota: new(int64(4000)), Burst: new(uint64(5000))}
+	}},
+	{"linux.resources.cpu.idle: 2 is neither", func(s *specs.Spec) { s.Linux.Resources.CPU = &specs.LinuxCPU{Idle: new(int64(2))} }},
+	{"linux.resources.pids.limit: is -2", func(s *specs.Spec) { s.Linux.Resources.Pids = &specs.LinuxPids{Limit: new(int64(-2))} }},
+	{`linux.resources.hugepageLimits[0].pageSize: "2 MB" is not`, func(s *specs.Spec) {
+		s.Linux.Resources.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "2 MB"}}
+	}},
+	{"linux.resources.memory.kernel: is -3 bytes", func(s *specs.Spec) {
+		//lint:ignore SA1019 deprecated limits are checked as well
+		s.Linux.Resources.Memory = &specs.LinuxMemory{Kernel: new(int64(-3))}
+	}},
+	{"linux.resources.memory.swappiness: 101 is not", func(s *specs.Spec) {
+		s.Linux.Resources.Memory = &specs.LinuxMemory{Swappiness: new(uint64(101))}
+	}},
 	{"linux.resources.blockIO.weight: 9 is not", func(s *specs.Spec) {
 		s.Linux.Resources.BlockIO = &specs.LinuxBlockIO{Weight: new(uint16(9))}
 	}},
@@ -159,6 +177,12 @@ func TestValid(t *testing.T) {
 		},
 		"unlimited swap": func(s *specs.Spec) {
 			s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(1 << 20)), Swap: new(int64(-1))}
+		},
+		"zeros, as Docker writes them": func(s *specs.Spec) {
+			s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: new(int64(0)), Swap: new(int64(0)), Swappiness: new(uint64(0))}
+			s.Linux.Resources.CPU = &specs.LinuxCPU{Shares: new(uint64(0)), Quota: new(int64(0)), Period: new(uint64(0))}
+			s.Linux.Resources.Pids = &specs.LinuxPids{Limit: new(int64(0))}
+			s.Linux.Resources.BlockIO = &specs.LinuxBlockIO{Weight: new(uint16(0))}
 		},
 		"cpu list":       func(s *specs.Spec) { s.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: "0-3,7", Mems: "0"} },
 		"dotted sysctls": func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.ipv4.conf.eth0/1.rp_filter": "1"} },

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -29,13 +30,9 @@ func newCgroup(id string, files []api.KeyValue) (*cgroup, error) {
 		return nil, fmt.Errorf("guest cgroup: %w", err)
 	}
 	for _, kv := range files {
-		if strings.ContainsAny(kv.Key, "/\x00") {
+		if err := c.write(kv); err != nil {
 			c.remove()
-			return nil, &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("cgroup file %q", kv.Key)}
-		}
-		if err := os.WriteFile(c.dir+"/"+kv.Key, []byte(kv.Value), 0); err != nil {
-			c.remove()
-			return nil, fmt.Errorf("linux.resources: %s = %s: %w", kv.Key, kv.Value, err)
+			return nil, err
 		}
 	}
 	fd, err := unix.Open(c.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -45,6 +42,28 @@ func newCgroup(id string, files []api.KeyValue) (*cgroup, error) {
 	}
 	c.fd = fd
 	return c, nil
+}
+
+// write sets one limit.
+func (c *cgroup) write(kv api.KeyValue) error {
+	if strings.ContainsAny(kv.Key, "/\x00") {
+		return &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("cgroup file %q", kv.Key)}
+	}
+	f, err := os.OpenFile(c.dir+"/"+kv.Key, os.O_WRONLY, 0) // and not create: that is a permission error
+	if err == nil {
+		_, err = f.WriteString(kv.Value)
+		f.Close()
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = errors.New("the guest's kernel has no such limit")
+	case errors.Is(err, unix.ENODEV):
+		err = errors.New("the guest has no such device")
+	}
+	if err != nil {
+		return &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("linux.resources: %s = %s: %v", kv.Key, kv.Value, err)}
+	}
+	return nil
 }
 
 func (c *cgroup) pids() []int {

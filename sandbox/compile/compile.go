@@ -8,7 +8,6 @@ package compile
 import (
 	"fmt"
 	"maps"
-	"math"
 	"path"
 	"slices"
 	"strings"
@@ -30,6 +29,8 @@ type Container struct {
 	// CPU time that it may use, in CPUs, likewise.
 	MemoryMiB int
 	CPUs      float64
+	// HostCPUs are the CPUs of the host that may be used, none meaning all.
+	HostCPUs []int
 	// Limits are for the host cgroup of a sandbox with only this container.
 	Limits jail.Limits
 	// CgroupPath is linux.cgroupsPath.
@@ -76,7 +77,11 @@ func New(id string, b *oci.Bundle) (*Container, error) {
 		return nil, err
 	}
 	c.devices(s.Linux.Devices)
-	c.resources(s.Linux.Resources)
+	res, err := CompileResources(s.Linux.Resources)
+	if err != nil {
+		return nil, err
+	}
+	r.Cgroup, c.MemoryMiB, c.CPUs, c.HostCPUs, c.Limits = res.Files, res.MemoryMiB, res.CPUs, res.HostCPUs, res.Limits
 	c.CgroupPath = CgroupPath(s.Linux.CgroupsPath)
 	return c, nil
 }
@@ -162,36 +167,5 @@ func (c *Container) devices(list []specs.LinuxDevice) {
 			dev.GID = *d.GID
 		}
 		c.Request.Devices = append(c.Request.Devices, dev)
-	}
-}
-
-// resources are enforced twice: for the container in the guest, and for the whole
-// machine on the host.
-func (c *Container) resources(r *specs.LinuxResources) {
-	if r == nil {
-		return
-	}
-	file := func(k, format string, v any) {
-		c.Request.Cgroup = append(c.Request.Cgroup, api.KeyValue{Key: k, Value: fmt.Sprintf(format, v)})
-	}
-	if m := r.Memory; m != nil && m.Limit != nil && *m.Limit > 0 {
-		file("memory.max", "%d", *m.Limit)
-		c.MemoryMiB = int(math.Ceil(float64(*m.Limit) / (1 << 20)))
-	}
-	if p := r.Pids; p != nil && p.Limit != nil && *p.Limit > 0 {
-		file("pids.max", "%d", *p.Limit)
-	}
-	if cpu := r.CPU; cpu != nil {
-		if cpu.Quota != nil && *cpu.Quota > 0 {
-			period := uint64(100000)
-			if cpu.Period != nil && *cpu.Period > 0 {
-				period = *cpu.Period
-			}
-			c.CPUs = float64(*cpu.Quota) / float64(period)
-			c.Limits.CPUQuota, c.Limits.CPUPeriod = *cpu.Quota, period
-		}
-		if cpu.Shares != nil {
-			c.Limits.CPUShares = *cpu.Shares
-		}
 	}
 }

@@ -127,38 +127,6 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-func TestResources(t *testing.T) {
-	c := compiled(t, func(s *specs.Spec) {
-		s.Linux.Resources = &specs.LinuxResources{
-			Memory: &specs.LinuxMemory{Limit: ptr(int64(100<<20 + 1))}, Pids: &specs.LinuxPids{Limit: ptr(int64(12))},
-			CPU: &specs.LinuxCPU{Quota: ptr(int64(150000)), Shares: ptr(uint64(512))},
-		}
-		s.Linux.CgroupsPath = "machine.slice:engine:id"
-		s.Linux.Sysctl = map[string]string{"net.core.somaxconn": "7"}
-	})
-	if c.MemoryMiB != 101 || c.CPUs != 1.5 || c.CgroupPath != "machine.slice/engine-id" {
-		t.Errorf("%d MiB, %v CPUs, cgroup %q", c.MemoryMiB, c.CPUs, c.CgroupPath)
-	}
-	if want := (jail.Limits{CPUQuota: 150000, CPUPeriod: 100000, CPUShares: 512}); c.Limits != want {
-		t.Errorf("%+v, want %+v", c.Limits, want)
-	}
-	for _, want := range []api.KeyValue{{Key: "memory.max", Value: "104857601"}, {Key: "pids.max", Value: "12"}} {
-		if !strings.Contains(strings.Join(pairs(c.Request.Cgroup), " "), want.Key+"="+want.Value) {
-			t.Errorf("%v lacks %v", c.Request.Cgroup, want)
-		}
-	}
-	if got := pairs(c.Request.Sysctls); len(got) != 1 || got[0] != "net.core.somaxconn=7" {
-		t.Errorf("sysctls %q", got)
-	}
-	none := compiled(t, func(s *specs.Spec) {
-		s.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(-1))}, Pids: &specs.LinuxPids{Limit: ptr(int64(-1))},
-			CPU: &specs.LinuxCPU{Quota: ptr(int64(-1))}}
-	})
-	if none.MemoryMiB != 0 || none.CPUs != 0 || len(none.Request.Cgroup) != 0 {
-		t.Errorf("-1 is no limit: %+v", none.Request.Cgroup)
-	}
-}
-
 func pairs(kvs []api.KeyValue) []string {
 	var out []string
 	for _, kv := range kvs {

@@ -74,7 +74,7 @@ func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container,
 		Machine: vm.Spec{
 			Name: req.ID, Dir: dir.Machine(), Kernel: kernel, Agent: agent,
 			MemoryMiB: memory, VCPUs: vcpus, Shares: c.Shares,
-			CPUs:    place(vcpus),
+			CPUs:    place(vcpus, c.HostCPUs),
 			Verbose: cfg.Debug || req.Debug, Options: cfg.DriverOptions(driver.Name()),
 		},
 		CgroupPath: CgroupPath(req.ID, c.CgroupPath), Limits: c.Limits,
@@ -95,9 +95,16 @@ func CgroupPath(id, asked string) string {
 // ten times as long across CPUs. Sandboxes spread at random: a count of the others
 // would be out of date when many start at once. More virtual CPUs are left to the
 // host's scheduler.
-func place(vcpus int) []int {
+//
+// allowed are the CPUs that the container may use, none meaning all.
+func place(vcpus int, allowed []int) []int {
 	n := runtime.NumCPU()
-	if vcpus > 1 || n < 2 {
+	switch {
+	case vcpus > 1:
+		return allowed
+	case len(allowed) > 0:
+		return []int{allowed[rand.IntN(len(allowed))]}
+	case n < 2:
 		return nil
 	}
 	return []int{rand.IntN(n)}
