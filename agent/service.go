@@ -137,7 +137,7 @@ func (a *agent) create(req *api.CreateRequest) (*api.StartResponse, error) {
 	if exists {
 		return nil, &api.Error{Code: api.CodeAlreadyExists, Message: fmt.Sprintf("container %q exists", req.ID)}
 	}
-	c, err := container.Create(a.reaper, req, a.processStreams(req.ID, ""))
+	c, err := container.Create(a.reaper, req, a.processStreams(req.ID, ""), a.container)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {

@@ -86,12 +86,20 @@ func (a *app) create(id string, c *createFlags) (_ *created, err error) {
 	if err != nil {
 		return nil, err
 	}
+	target, err := a.findSandbox(bundle.Spec)
+	if err != nil {
+		_ = dir.Remove()
+		return nil, err
+	}
 	asked := ""
 	if bundle.Spec.Linux != nil {
 		asked = bundle.Spec.Linux.CgroupsPath
 	}
 	k := &created{dir: dir, bundle: bundle, record: &state.Record{ID: id, Bundle: c.bundle, Hooks: bundle.Spec.Hooks,
 		CgroupDirs: jail.CgroupDirs(proxy.CgroupPath(id, proxy.CleanCgroupPath(asked)))}}
+	if target != nil {
+		k.record.CgroupDirs = nil // it has those of the sandbox
+	}
 	defer func() {
 		if err != nil {
 			if derr := a.discard(k); derr != nil {
@@ -101,6 +109,9 @@ func (a *app) create(id string, c *createFlags) (_ *created, err error) {
 	}()
 	if err := dir.Save(k.record); err != nil {
 		return nil, err
+	}
+	if target != nil {
+		return k, a.join(k, c, target)
 	}
 	return k, a.startProxy(k, c)
 }
@@ -230,7 +241,7 @@ func writePIDFile(file string, pid int) error {
 }
 
 // startShim starts the process that stands for a container's process.
-func (a *app) startShim(dir state.Dir, id, exec string, terminal bool, consoleSocket string) (int, error) {
+func (a *app) startShim(dir state.Dir, id, exec string, terminal bool, consoleSocket string, ns *namespaces) (int, error) {
 	exe, err := helper("kata-shim")
 	if err != nil {
 		return 0, err
@@ -249,7 +260,7 @@ func (a *app) startShim(dir state.Dir, id, exec string, terminal bool, consoleSo
 	if terminal {
 		args = append(args, "--terminal")
 	}
-	proc, err := os.StartProcess(exe, args, &os.ProcAttr{
+	proc, err := ns.start(exe, args, &os.ProcAttr{
 		Dir: "/", Env: environment(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, w},
 		Sys: &syscall.SysProcAttr{Setsid: true}})
 	w.Close()

@@ -106,7 +106,7 @@ func (a *app) exec(id string, e *execFlags, args []string) error {
 		return err
 	}
 	if e.detach {
-		pid, err := a.startShim(dir, id, name, p.Terminal, e.consoleSocket)
+		pid, err := a.startShim(dir, id, name, p.Terminal, e.consoleSocket, nil)
 		if err == nil && e.pidFile != "" {
 			err = writePIDFile(e.pidFile, pid)
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -142,7 +143,7 @@ func (a *app) inspect(id string) (*container, error) {
 	c := &container{
 		State:  specs.State{Version: specVersion, ID: id, Status: st.Status, Bundle: r.Bundle, Annotations: r.Annotations},
 		Rootfs: r.Rootfs, Created: r.Created.Format("2006-01-02T15:04:05.999999999Z"), Owner: ownerName(r.Owner),
-		Kata: &extension{Isolation: r.Isolation, Hypervisor: r.Hypervisor, Sandbox: id},
+		Kata: &extension{Isolation: r.Isolation, Hypervisor: r.Hypervisor, Sandbox: cmp.Or(r.Sandbox, id)},
 	}
 	if st.Status != specs.StateStopped {
 		c.Pid = r.Shim.PID

@@ -33,7 +33,7 @@ func (a *app) leave(k *created, c *createFlags) error {
 	err := checkTerminal(terminal, true, c.consoleSocket)
 	var pid int
 	if err == nil {
-		pid, err = a.startShim(k.dir, k.record.ID, "", terminal, c.consoleSocket)
+		pid, err = a.startShim(k.dir, k.record.ID, "", terminal, c.consoleSocket, shimNamespaces(k.bundle.Spec))
 	}
 	if err == nil {
 		if err = k.commit(pid, c.pidFile); err != nil {
@@ -158,15 +158,21 @@ func (a *app) discard(k *created) error {
 // destroy ends and removes whatever there is of a container. It works from what
 // the record knows, whoever has been killed.
 func (a *app) destroy(dir state.Dir, r *state.Record) error {
-	if _, err := proxy.Call(dir, &proxy.Request{Op: proxy.Destroy}); err != nil && !errors.Is(err, state.ErrGone) && !isNotExist(err) {
+	resp, err := proxy.Call(dir, &proxy.Request{Op: proxy.Destroy})
+	if err != nil && !errors.Is(err, state.ErrGone) && !isNotExist(err) {
 		r.Proxy.End(0) // it does not answer
 	}
-	r.Proxy.End(endTime)
+	shared := err == nil && resp.Others > 0 // the sandbox goes on without this container
+	if !shared {
+		r.Proxy.End(endTime)
+	}
 	if r.Shim.PID != os.Getpid() {
 		r.Shim.End(endTime)
 	}
-	if err := jail.RemoveCgroup(r.CgroupDirs); err != nil {
-		return err
+	if !shared {
+		if err := jail.RemoveCgroup(r.CgroupDirs); err != nil {
+			return err
+		}
 	}
 	if err := dir.Remove(); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"kata/agent/api"
 	"kata/channel"
+	"kata/vm"
 )
 
 // Stream is a standard I/O stream of a process on the channel.
@@ -61,6 +62,45 @@ func (s *Sandbox) Create(ctx context.Context, req *api.CreateRequest) (*Stdio, e
 		s.timings.Container = ms(time.Since(begin))
 	}
 	return io, nil
+}
+
+// Remove kills what is left of a container in the guest and forgets it.
+func (s *Sandbox) Remove(ctx context.Context, id string) error {
+	return s.agent.Remove(ctx, &api.ProcessRequest{ID: id})
+}
+
+// Join makes a container in a sandbox that runs, with files that were not let in at
+// its start; RemoveShares takes them away once the container is removed.
+func (s *Sandbox) Join(ctx context.Context, req *api.CreateRequest, shares []vm.Share) (*Stdio, error) {
+	if err := s.AddShares(shares); err != nil {
+		return nil, err
+	}
+	if m := s.machine.GuestShare(); m.Below {
+		req.Share = &api.Mount{Source: m.Source, Type: m.Type, Data: m.Data + "/" + req.ID, Flags: m.Flags}
+	}
+	io, err := s.Create(ctx, req)
+	if err != nil {
+		s.RemoveShares(shares)
+	}
+	return io, err
+}
+
+// AddShares lets more host files into the running machine; either all or none.
+func (s *Sandbox) AddShares(shares []vm.Share) error {
+	for i, sh := range shares {
+		if err := s.machine.AddShare(sh); err != nil {
+			s.RemoveShares(shares[:i])
+			return err
+		}
+	}
+	return nil
+}
+
+// RemoveShares takes shares of AddShares away again, the last first.
+func (s *Sandbox) RemoveShares(shares []vm.Share) {
+	for i := len(shares) - 1; i >= 0; i-- {
+		_ = s.machine.RemoveShare(shares[i].Name) // goes with the machine at the latest
+	}
 }
 
 // Start lets a created container run.

@@ -159,6 +159,14 @@ func (s *Sandbox) Timings() Timings {
 // MachinePID is the host process that, with its descendants, is the machine.
 func (s *Sandbox) MachinePID() int { return s.machine.PID() }
 
+// CgroupDirs are the host cgroup's directories; none without a cgroup.
+func (s *Sandbox) CgroupDirs() []string {
+	if s.cgroup == nil {
+		return nil
+	}
+	return s.cgroup.Dirs()
+}
+
 // Console is the end of what the guest's kernel printed.
 func (s *Sandbox) Console() string { return s.tail.String() }
 

@@ -42,6 +42,8 @@ type Capabilities struct {
 	OverheadMiB int
 	// KernelFile is the name of the guest kernel that the driver boots.
 	KernelFile string
+	// HotShares says that AddShare works.
+	HotShares bool
 }
 
 // Driver makes machines with one virtual machine monitor.
@@ -112,6 +114,11 @@ type Machine interface {
 	Channel() io.ReadWriteCloser
 	// GuestShare is the mount(2) by which the guest sees the shares.
 	GuestShare() GuestMount
+	// AddShare lets one more host file or directory into the running machine: it
+	// appears in the guest below the GuestShare, by its Name. RemoveShare takes it
+	// away, whether or not the guest still uses it. Only with Capabilities.HotShares.
+	AddShare(s Share) error
+	RemoveShare(name string) error
 	// PID is the host process that, with its descendants, is the machine.
 	PID() int
 	// Kill ends the machine at once. Done follows.
@@ -122,10 +129,25 @@ type Machine interface {
 	Err() error
 }
 
+// ErrNoHotShares is what machines without that capability answer.
+var ErrNoHotShares = errors.New("this machine monitor cannot let files into a running machine")
+
+// NoHotShares is for machines that lack the capability to embed.
+type NoHotShares struct{}
+
+// AddShare implements Machine.
+func (NoHotShares) AddShare(Share) error { return ErrNoHotShares }
+
+// RemoveShare implements Machine.
+func (NoHotShares) RemoveShare(string) error { return ErrNoHotShares }
+
 // GuestMount is a mount(2) for the agent to make.
 type GuestMount struct {
 	Source, Type, Data string
 	Flags              uint64
+	// Below says that a directory of the share can be mounted by itself, with its
+	// path appended to Data, as a file system with inodes of its own.
+	Below bool
 }
 
 // Phase is a part of a machine's start.

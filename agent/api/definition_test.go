@@ -23,7 +23,7 @@ import (
 // messages are the Go side of agent.proto.
 var messages = []any{Empty{}, HelloRequest{}, HelloResponse{}, SandboxRequest{}, Mount{}, Rlimit{}, Capabilities{},
 	Process{}, Device{}, KeyValue{}, CreateRequest{}, ProcessRequest{}, ExecRequest{}, StartResponse{}, SignalRequest{},
-	WaitResponse{}, Hook{}, ResizeRequest{}, ProcessesResponse{}, ProcessInfo{},
+	WaitResponse{}, Hook{}, Join{}, ResizeRequest{}, ProcessesResponse{}, ProcessInfo{},
 	Seccomp{}, Scheduler{}, FreezeRequest{}, StatsResponse{}}
 
 var (

@@ -145,6 +145,17 @@ type CreateRequest struct {
 	// on its standard input.
 	StartHooks []Hook `pb:"40"`
 	HookState  []byte `pb:"41"`
+	// Joins are namespaces of other containers that this one shares.
+	Joins []Join `pb:"42"`
+	// Share, if set, is mounted at the container's directory below ShareDir: a file
+	// system of its own for what it shares with the host.
+	Share *Mount `pb:"43"`
+}
+
+// Join names a namespace by a container that is in it and has not ended.
+type Join struct {
+	Namespace uint64 `pb:"1"` // CLONE_NEWPID, CLONE_NEWIPC or CLONE_NEWUTS
+	Container string `pb:"2"`
 }
 
 // Scheduler is struct sched_attr.

@@ -36,21 +36,30 @@ type Container struct {
 
 	hooks     []api.Hook
 	hookState []byte
+
+	unmountShare func()
 }
 
 // Create prepares a container whose process waits for Start. Nothing is left
-// behind when it fails. Errors: api.Error for what the configuration causes.
-func Create(r *Reaper, req *api.CreateRequest, streams Streams) (*Container, error) {
-	cg, err := newCgroup(req.ID, req.Cgroup)
+// behind when it fails. find looks up the containers whose namespaces are joined.
+// Errors: api.Error for what the configuration causes.
+func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find) (*Container, error) {
+	unmount, err := mountShare(req)
 	if err != nil {
 		return nil, err
 	}
-	c := &Container{id: req.ID, reaper: r, cgroup: cg, fence: fence{req.Seccomp, req.Personality}, rootFD: -1, execs: map[string]*process{},
+	cg, err := newCgroup(req.ID, req.Cgroup)
+	if err != nil {
+		unmount()
+		return nil, err
+	}
+	c := &Container{id: req.ID, unmountShare: unmount, reaper: r, cgroup: cg, fence: fence{req.Seccomp, req.Personality}, rootFD: -1, execs: map[string]*process{},
 		hooks: req.StartHooks, hookState: req.HookState,
 		init: &process{spec: &req.Process, exited: make(chan struct{})}}
-	exit, err := c.init.clone(r, req.Namespaces&^unix.CLONE_NEWNET, cg.fd)
+	exit, err := c.cloneInit(req, find)
 	if err != nil {
 		cg.remove()
+		unmount()
 		return nil, fmt.Errorf("clone: %w", err)
 	}
 	c.init.watch(exit, c.initExited)
@@ -69,7 +78,7 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return err
 	}
-	join := int(req.Namespaces &^ (unix.CLONE_NEWNET | unix.CLONE_NEWPID))
+	join := int((req.Namespaces | joined(req)) &^ (unix.CLONE_NEWNET | unix.CLONE_NEWPID))
 	if err := unix.Setns(c.init.pidfd, join); err != nil {
 		return fmt.Errorf("enter the container's namespaces: %w", err)
 	}
@@ -330,4 +339,5 @@ func (c *Container) Remove() {
 		unix.Close(c.rootFD)
 	}
 	c.cgroup.remove()
+	c.unmountShare()
 }

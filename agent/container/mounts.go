@@ -24,7 +24,7 @@ func (b *rootBuilder) mount(m *api.Mount) error {
 	switch fstype {
 	case "proc":
 		// The thread is not in the container's pid namespace: name it.
-		if b.req.Namespaces&unix.CLONE_NEWPID != 0 {
+		if (b.req.Namespaces|joined(b.req))&unix.CLONE_NEWPID != 0 {
 			data = join(data, fmt.Sprintf("pidns=/proc/%d/ns/pid", b.pid))
 		}
 	case "cgroup":

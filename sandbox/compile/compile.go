@@ -37,13 +37,20 @@ type Container struct {
 	CgroupPath string
 }
 
-// New compiles a bundle. Errors name the field (oci.ConfigError).
-func New(id string, b *oci.Bundle) (*Container, error) {
+// New compiles the bundle of a sandbox' first container. Errors name the field
+// (oci.ConfigError).
+func New(id string, b *oci.Bundle) (*Container, error) { return compile(id, b, nil) }
+
+func compile(id string, b *oci.Bundle, joins Joins) (*Container, error) {
 	s := b.Spec
 	if s.Linux == nil {
 		s.Linux = &specs.Linux{}
 	}
-	if err := refuse(s); err != nil {
+	own, err := joins.split(s.Linux.Namespaces)
+	if err != nil {
+		return nil, err
+	}
+	if err := refuse(s, own); err != nil {
 		return nil, err
 	}
 	c := &Container{Request: api.CreateRequest{
@@ -52,9 +59,10 @@ func New(id string, b *oci.Bundle) (*Container, error) {
 		MaskedPaths: s.Linux.MaskedPaths, ReadonlyPaths: s.Linux.ReadonlyPaths,
 	}}
 	r := &c.Request
-	for _, ns := range s.Linux.Namespaces {
+	for _, ns := range own {
 		r.Namespaces |= namespaceFlags[ns.Type]
 	}
+	joins.add(r)
 	for _, k := range slices.Sorted(maps.Keys(s.Linux.Sysctl)) {
 		r.Sysctls = append(r.Sysctls, api.KeyValue{Key: k, Value: s.Linux.Sysctl[k]})
 	}
@@ -108,12 +116,12 @@ func field(name, format string, args ...any) error {
 }
 
 // refuse names what a container in a machine of its own cannot have (yet).
-func refuse(s *specs.Spec) error {
+func refuse(s *specs.Spec, own []specs.LinuxNamespace) error {
 	if s.Process == nil {
 		return field("process", "is missing")
 	}
 	has := map[specs.LinuxNamespaceType]bool{}
-	for i, ns := range s.Linux.Namespaces {
+	for i, ns := range own {
 		name := fmt.Sprintf("linux.namespaces[%d]", i)
 		if ns.Type == specs.UserNamespace || ns.Type == specs.TimeNamespace {
 			return field(name+".type", "%s namespaces are not supported in the guest", ns.Type)

@@ -229,3 +229,39 @@ func TestHooks(t *testing.T) {
 		t.Errorf("state %s", st)
 	}
 }
+
+func TestJoins(t *testing.T) {
+	b := bundle(func(s *specs.Spec) {
+		for i := range s.Linux.Namespaces {
+			if ns := &s.Linux.Namespaces[i]; ns.Type != specs.MountNamespace && ns.Type != specs.CgroupNamespace {
+				ns.Path = "/proc/1/ns/" + string(ns.Type)
+			}
+		}
+	})
+	joins := Joins{specs.PIDNamespace: "a", specs.IPCNamespace: "b", specs.UTSNamespace: "a", specs.NetworkNamespace: "a"}
+	c, err := NewIn("c", b, joins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []api.Join{{Namespace: unix.CLONE_NEWPID, Container: "a"}, {Namespace: unix.CLONE_NEWIPC, Container: "b"}, {Namespace: unix.CLONE_NEWUTS, Container: "a"}}
+	if r := c.Request; !reflect.DeepEqual(r.Joins, want) || r.Hostname != "" || r.Namespaces != unix.CLONE_NEWNS|unix.CLONE_NEWCGROUP|unix.CLONE_NEWNET {
+		t.Errorf("%+v", r)
+	}
+	delete(joins, specs.NetworkNamespace)
+	for name, change := range map[string]func(*specs.Spec){
+		"linux.namespaces[0]": nil, // a network of its own
+		"linux.namespaces[1].path": func(s *specs.Spec) {
+			s.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.NetworkNamespace}, {Type: specs.MountNamespace, Path: "/x"}}
+		},
+	} {
+		_, err := NewIn("c", bundle(func(s *specs.Spec) {
+			s.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.NetworkNamespace}, {Type: specs.MountNamespace}}
+			if change != nil {
+				change(s)
+			}
+		}), Joins{specs.MountNamespace: map[bool]string{true: "x"}[change != nil]})
+		if e, ok := errors.AsType[*oci.ConfigError](err); !ok || e.Field != name {
+			t.Errorf("%v, want a ConfigError of %s", err, name)
+		}
+	}
+}

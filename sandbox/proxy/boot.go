@@ -131,9 +131,15 @@ func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
 		sb.Stop()
 		return nil, nil, err
 	}
-	o := newOwner(req.ID, sb)
+	o, info := created(bundle, sb, c, stdio)
+	return o, info, nil
+}
+
+// created is what there is to know of a new container.
+func created(b *oci.Bundle, sb *sandbox.Sandbox, c *compile.Container, stdio *sandbox.Stdio) (*owner, *CreatedInfo) {
+	o := newOwner(c.Request.ID, sb)
 	o.add("", stdio)
-	return o, &CreatedInfo{Record: record(req.ID, bundle, sb), Terminal: bundle.Spec.Process.Terminal, Warnings: bundle.Warnings}, nil
+	return o, &CreatedInfo{Record: record(o.id, b, sb), Terminal: b.Spec.Process.Terminal, Warnings: b.Warnings}
 }
 
 // createTime bounds the preparation of a container in a guest that works: a slow

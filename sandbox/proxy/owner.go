@@ -13,20 +13,24 @@ import (
 	"kata/agent/api"
 	"kata/sandbox"
 	"kata/sandbox/compile"
+	"kata/vm"
 )
 
-// owner is the sandbox with what the commands need to know of it.
+// owner is a container of the sandbox with what the commands need to know of it.
 type owner struct {
-	id string
-	sb *sandbox.Sandbox
+	id     string
+	sb     *sandbox.Sandbox
+	shares []vm.Share // that came with it into the running machine
 
 	mu     sync.Mutex
 	status specs.ContainerState
 	begun  bool // somebody starts it, or has
 	procs  map[string]*process
 
-	ended chan struct{}  // closed when the container's first process has ended
-	last  sync.WaitGroup // streams that are not dry, and requests without an answer
+	destroy chan struct{}  // closed when the container is to go
+	gone    sync.Once      // closes destroy
+	ended   chan struct{}  // closed when the container's first process has ended
+	last    sync.WaitGroup // streams that are not dry, and requests without an answer
 }
 
 // process is one process of the container, the first under the name "".
@@ -41,7 +45,8 @@ type process struct {
 }
 
 func newOwner(id string, sb *sandbox.Sandbox) *owner {
-	return &owner{id: id, sb: sb, status: specs.StateCreated, procs: map[string]*process{}, ended: make(chan struct{})}
+	return &owner{id: id, sb: sb, status: specs.StateCreated, procs: map[string]*process{},
+		destroy: make(chan struct{}), ended: make(chan struct{})}
 }
 
 // add registers a process and waits for its end.

@@ -14,6 +14,7 @@ import (
 
 	"kata/agent/api"
 	"kata/sandbox"
+	"kata/sandbox/compile"
 	"kata/sandbox/state"
 	"kata/vm"
 )
@@ -32,7 +33,8 @@ const (
 	Resize  Operation = "resize"  // Rows, Columns, Exec
 	List    Operation = "list"    //
 	Stdio   Operation = "stdio"   // FD, Exec; the connection becomes the stream
-	Destroy Operation = "destroy" // end the sandbox
+	Destroy Operation = "destroy" // end the container, and with the last one the sandbox
+	Join    Operation = "join"    // Create, on the socket of a container of the sandbox: make one more
 )
 
 // Request is one line from a command.
@@ -60,6 +62,10 @@ type CreateRequest struct {
 	Isolation  string `json:"isolation,omitempty"`
 	Hypervisor string `json:"hypervisor,omitempty"`
 	Debug      bool   `json:"debug,omitempty"`
+	// Joins and Root are for Join: the namespaces to share, and the directory of the
+	// containers' state.
+	Joins compile.Joins `json:"joins,omitempty"`
+	Root  string        `json:"root,omitempty"`
 }
 
 // Response is one line back.
@@ -70,6 +76,8 @@ type Response struct {
 	Exit      *ExitInfo         `json:"exit,omitempty"`
 	Processes []api.ProcessInfo `json:"processes,omitempty"`
 	Stats     map[string]string `json:"stats,omitempty"`
+	// Others answers Destroy: how many containers the sandbox goes on with.
+	Others int `json:"others,omitempty"`
 }
 
 // CreatedInfo answers Create.

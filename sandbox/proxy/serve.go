@@ -26,7 +26,7 @@ const (
 const lingerTime = 2 * time.Second
 
 // Serve is the life of a proxy: it is told what to create, creates it, and serves
-// until the container has ended. The error has been reported to the creator too.
+// until its containers have ended. The error has been reported to the creator too.
 func Serve(root, id string) error {
 	signal.Ignore(unix.SIGHUP, unix.SIGPIPE, unix.SIGINT, unix.SIGTERM)
 	if err := unix.CloseRange(controlFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
@@ -54,19 +54,13 @@ func Serve(root, id string) error {
 	if err := control.send(&Response{Created: created}); err != nil {
 		return err
 	}
-	destroy := make(chan struct{}, 1)
-	go o.listen(l.(*net.UnixListener), destroy)
-	// The creator acknowledges when its record is written; if it dies before,
-	// nobody knows this container.
-	if err := control.receive(&req); err != nil {
-		return fmt.Errorf("the creator went away: %w", err)
+	p := &pod{sb: o.sb, members: map[string]*member{}, over: make(chan struct{})}
+	if err := p.enter(o.id); err != nil {
+		return err
 	}
-	control.Close()
-	select {
-	case <-destroy:
-	case <-o.ended:
-		o.linger(destroy)
-	}
+	p.sandbox.ID, p.sandbox.CgroupDirs = o.id, o.sb.CgroupDirs()
+	go p.follow(o, l.(*net.UnixListener), control)
+	<-p.over
 	return nil
 }
 
@@ -82,14 +76,14 @@ func inherit(fd int) (*Conn, error) {
 
 // linger lets the first process' waiter learn its end, and the streams run dry:
 // nothing that was written is lost because its reader is slow.
-func (o *owner) linger(destroy <-chan struct{}) {
+func (o *owner) linger() {
 	p, err := o.process("")
 	if err != nil {
 		return
 	}
 	select {
 	case <-p.waited:
-	case <-destroy:
+	case <-o.destroy:
 		return
 	case <-time.After(lingerTime):
 	}
@@ -97,21 +91,22 @@ func (o *owner) linger(destroy <-chan struct{}) {
 	go func() { o.last.Wait(); close(dry) }()
 	select {
 	case <-dry:
-	case <-destroy:
+	case <-o.destroy:
 	}
 }
 
-func (o *owner) listen(l *net.UnixListener, destroy chan<- struct{}) {
+// listen serves the container's socket until it is closed.
+func (p *pod) listen(o *owner, l *net.UnixListener) {
 	for {
 		c, err := l.AcceptUnix()
 		if err != nil {
-			return // the proxy is ending
+			return // the container is gone, or the proxy is ending
 		}
-		go o.serve(NewConn(c), destroy)
+		go p.answer(o, NewConn(c))
 	}
 }
 
-func (o *owner) serve(c *Conn, destroy chan<- struct{}) {
+func (p *pod) answer(o *owner, c *Conn) {
 	defer c.Close()
 	for {
 		var req Request
@@ -128,13 +123,12 @@ func (o *owner) serve(c *Conn, destroy chan<- struct{}) {
 		case Stdio:
 			o.stdio(c, &req)
 			return
+		case Join:
+			p.join(c, req.Create)
+			return
 		case Destroy:
-			o.sb.Stop()
-			_ = c.send(&Response{})
-			select {
-			case destroy <- struct{}{}:
-			default:
-			}
+			_ = c.send(&Response{Others: p.destroy(o)})
+			o.gone.Do(func() { close(o.destroy) })
 			return
 		}
 		if o.reply(c, &req) != nil {

@@ -55,6 +55,8 @@ type Record struct {
 	// Proxy owns the sandbox; Shim stands for the container's first process.
 	Proxy Process `json:"proxy"`
 	Shim  Process `json:"shim"`
+	// Sandbox is the container that the sandbox was made with, if it was another.
+	Sandbox string `json:"sandbox,omitempty"`
 	// CgroupDirs are the host cgroup of the sandbox.
 	CgroupDirs []string `json:"cgroupDirs,omitempty"`
 	Isolation  string   `json:"isolation,omitempty"`

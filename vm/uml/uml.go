@@ -2,7 +2,7 @@
 // process, its user processes are host processes that it traces. It needs no
 // virtualization at all, runs user code at native speed, and offers software
 // isolation: the jail is the wall, and a guest that has taken its kernel over is
-// a process in there. It does not offer snapshots or hotplug.
+// a process in there. It does not offer snapshots or hotplug of devices.
 package uml
 
 import (
@@ -32,7 +32,7 @@ func (Driver) Name() string { return Name }
 
 // Probe implements vm.Driver.
 func (Driver) Probe(options map[string]string) (vm.Capabilities, error) {
-	caps := vm.Capabilities{Isolation: vm.Software, MaxVCPUs: 1, KernelFile: "linux-uml", OverheadMiB: overheadMiB}
+	caps := vm.Capabilities{Isolation: vm.Software, MaxVCPUs: 1, KernelFile: "linux-uml", OverheadMiB: overheadMiB, HotShares: true}
 	if options["mode"] == "seccomp" {
 		caps.MaxVCPUs = runtime.NumCPU()
 	}
@@ -168,7 +168,7 @@ func (m *machine) jailConfig(s vm.Spec, seccompMode string) (*jail.Config, []*os
 		FixedAddresses: true,
 	}
 	for _, sh := range s.Shares {
-		cfg.Binds = append(cfg.Binds, jail.Bind{Source: sh.Source, Target: sharePath + "/" + sh.Name, ReadOnly: sh.ReadOnly, Recursive: true})
+		cfg.Binds = append(cfg.Binds, shareBind(sh))
 	}
 	return cfg, []*os.File{guest, null, console}, nil
 }
@@ -219,5 +219,15 @@ func (m *machine) Channel() io.ReadWriteCloser { return m.channel }
 func (m *machine) PID() int { return m.Process.PID }
 
 func (m *machine) GuestShare() vm.GuestMount {
-	return vm.GuestMount{Source: "share", Type: "hostfs", Data: sharePath}
+	return vm.GuestMount{Source: "share", Type: "hostfs", Data: sharePath, Below: true}
+}
+
+func (m *machine) AddShare(s vm.Share) error {
+	return m.Attach(shareBind(s))
+}
+
+func (m *machine) RemoveShare(name string) error { return m.Detach(sharePath + "/" + name) }
+
+func shareBind(s vm.Share) jail.Bind {
+	return jail.Bind{Source: s.Source, Target: sharePath + "/" + s.Name, ReadOnly: s.ReadOnly, Recursive: true}
 }
