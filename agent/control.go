@@ -17,3 +17,11 @@ func (a *agent) stats(req *api.ProcessRequest) (*api.StatsResponse, error) {
 	}
 	return c.Stats()
 }
+
+func (a *agent) update(req *api.UpdateRequest) (*api.Empty, error) {
+	c, err := a.container(req.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &api.Empty{}, c.Update(req.Cgroup, req.CheckMemory)
+}

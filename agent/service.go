@@ -24,6 +24,7 @@ func (a *agent) methods() map[string]api.Handler {
 		"Resize":    api.Method(a.resize),
 		"Processes": api.Method(a.processes),
 		"Freeze":    api.Method(a.freeze),
+		"Update":    api.Method(a.update),
 		"Stats":     api.Method(a.stats),
 		"Remove":    api.Method(a.remove),
 		"Shutdown":  api.Method(a.shutdown),

@@ -15,6 +15,8 @@ var runtimeVerbs = []verb{
 	{"ps", "[flags] ID", "list the processes of a container", cmdPS},
 	{"pause", "ID", "stop all processes of a container for a while", cmdPause},
 	{"resume", "ID", "let a paused container go on", cmdResume},
+	{"update", "[flags] ID", "change the limits of a container", cmdUpdate},
+	{"events", "[--stats] [--interval TIME] ID", "print what a container uses, and that it ran out of memory", cmdEvents},
 	{"checkpoint", "", "not supported", cmdCheckpoint},
 	{"restore", "", "not supported", cmdRestore},
 	{"spec", "[--bundle DIR]", "write a config.json to start from", cmdSpec},

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"kata/agent/api"
+	"kata/jail"
 )
 
 // Freeze stops all processes of a container, or lets them go on.
@@ -23,4 +24,17 @@ func (s *Sandbox) Stats(ctx context.Context, id string) (map[string]string, erro
 		files[f.Key] = f.Value
 	}
 	return files, nil
+}
+
+// Update sets limits of a container in the guest.
+func (s *Sandbox) Update(ctx context.Context, req *api.UpdateRequest) error {
+	return s.agent.Update(ctx, req)
+}
+
+// LimitCPU sets the CPU limits of the machine on the host.
+func (s *Sandbox) LimitCPU(l jail.Limits) error {
+	if s.cgroup == nil {
+		return nil
+	}
+	return s.cgroup.SetCPU(l)
 }

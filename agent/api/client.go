@@ -70,6 +70,12 @@ func (a Agent) Freeze(ctx context.Context, r *FreezeRequest) error {
 	return err
 }
 
+// Update sets limits of a container.
+func (a Agent) Update(ctx context.Context, r *UpdateRequest) error {
+	_, err := call[Empty](ctx, a, "Update", r)
+	return err
+}
+
 // Stats reads what a container uses.
 func (a Agent) Stats(ctx context.Context, r *ProcessRequest) (*StatsResponse, error) {
 	return call[StatsResponse](ctx, a, "Stats", r)

@@ -24,7 +24,7 @@ import (
 var messages = []any{Empty{}, HelloRequest{}, HelloResponse{}, SandboxRequest{}, Mount{}, Rlimit{}, Capabilities{},
 	Process{}, Device{}, KeyValue{}, CreateRequest{}, ProcessRequest{}, ExecRequest{}, StartResponse{}, SignalRequest{},
 	WaitResponse{}, Hook{}, Join{}, ResizeRequest{}, ProcessesResponse{}, ProcessInfo{},
-	Seccomp{}, Scheduler{}, FreezeRequest{}, StatsResponse{}}
+	Seccomp{}, Scheduler{}, FreezeRequest{}, UpdateRequest{}, StatsResponse{}}
 
 var (
 	messageLine = regexp.MustCompile(`^message (\w+) \{(\})?$`)

@@ -175,6 +175,14 @@ type FreezeRequest struct {
 	Frozen bool   `pb:"2"`
 }
 
+// UpdateRequest sets files of the container's cgroup, in their order.
+type UpdateRequest struct {
+	ID     string     `pb:"1"`
+	Cgroup []KeyValue `pb:"2"`
+	// CheckMemory refuses a memory limit below what is in use.
+	CheckMemory bool `pb:"3"`
+}
+
 // StatsResponse holds files of the container's cgroup, as the kernel writes them.
 type StatsResponse struct {
 	Files []KeyValue `pb:"1"`

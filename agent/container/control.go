@@ -2,8 +2,10 @@ package container
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,4 +63,36 @@ func (c *Container) Stats() (*api.StatsResponse, error) {
 		out.Files = append(out.Files, api.KeyValue{Key: name, Value: string(b)})
 	}
 	return out, nil
+}
+
+// Update sets limits of the container. With check, a memory limit below what is in
+// use is refused; the kernel would kill for it.
+func (c *Container) Update(files []api.KeyValue, check bool) error {
+	for _, kv := range files {
+		if kv.Key == "memory.max" && check {
+			if err := c.checkMemory(kv.Value); err != nil {
+				return err
+			}
+		}
+		if err := c.cgroup.write(kv); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Container) checkMemory(limit string) error {
+	most, err := strconv.ParseUint(limit, 10, 64)
+	if err != nil {
+		return nil // "max"
+	}
+	b, err := os.ReadFile(c.cgroup.dir + "/memory.current")
+	if err != nil {
+		return err
+	}
+	used, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	if err == nil && used > most {
+		return &api.Error{Code: api.CodePrecondition, Message: fmt.Sprintf("linux.resources.memory.limit: %d bytes are in use, more than %d", used, most)}
+	}
+	return err
 }

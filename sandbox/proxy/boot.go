@@ -132,12 +132,14 @@ func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
 		return nil, nil, err
 	}
 	o, info := created(bundle, sb, c, stdio)
+	o.first = true
 	return o, info, nil
 }
 
 // created is what there is to know of a new container.
 func created(b *oci.Bundle, sb *sandbox.Sandbox, c *compile.Container, stdio *sandbox.Stdio) (*owner, *CreatedInfo) {
 	o := newOwner(c.Request.ID, sb)
+	o.resources = b.Spec.Linux.Resources
 	o.add("", stdio)
 	return o, &CreatedInfo{Record: record(o.id, b, sb), Terminal: b.Spec.Process.Terminal, Warnings: b.Warnings}
 }

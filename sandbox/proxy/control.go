@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -13,7 +14,8 @@ import (
 const (
 	Pause  Operation = "pause"
 	Resume Operation = "resume"
-	Stats  Operation = "stats" // answered by Response.Stats
+	Stats  Operation = "stats"  // after Patience, or at the end of the container; the last ones come with Ended
+	Update Operation = "update" // Resources
 )
 
 // StatePaused is runc's, beyond the specification's.
@@ -26,14 +28,35 @@ func (o *owner) control(ctx context.Context, req *Request) (resp *Response, ok b
 		return &Response{}, true, o.freeze(ctx, specs.StateRunning, StatePaused)
 	case Resume:
 		return &Response{}, true, o.freeze(ctx, StatePaused, specs.StateRunning)
+	case Update:
+		return &Response{}, true, o.update(ctx, req.Resources)
 	case Stats:
-		if st := o.state(); st == specs.StateStopped {
-			return nil, true, notIn(st)
-		}
-		files, err := o.sb.Stats(ctx, o.id)
-		return &Response{Stats: files}, true, err
+		resp, err := o.stats(ctx, req.Patience)
+		return resp, true, err
 	}
 	return nil, false, nil
+}
+
+// stats waits and asks the guest. The proxy does not end before this has answered,
+// so that the last word on a container that ends meanwhile is heard.
+func (o *owner) stats(ctx context.Context, wait time.Duration) (*Response, error) {
+	if st := o.state(); st == specs.StateStopped && wait == 0 {
+		return nil, notIn(st)
+	}
+	resp := &Response{}
+	if wait > 0 {
+		select {
+		case <-o.ended:
+			resp.Ended = true
+		case <-time.After(wait):
+		}
+	}
+	var err error
+	resp.Stats, err = o.sb.Stats(ctx, o.id)
+	if resp.Ended {
+		err = nil // the machine may have ended first
+	}
+	return resp, err
 }
 
 func notIn(st specs.ContainerState) error {

@@ -21,11 +21,15 @@ type owner struct {
 	id     string
 	sb     *sandbox.Sandbox
 	shares []vm.Share // that came with it into the running machine
+	first  bool       // the machine was made for it, and has its limits on the host
 
 	mu     sync.Mutex
 	status specs.ContainerState
 	begun  bool // somebody starts it, or has
 	procs  map[string]*process
+
+	resourceMu sync.Mutex
+	resources  *specs.LinuxResources // in force
 
 	destroy chan struct{}  // closed when the container is to go
 	gone    sync.Once      // closes destroy

@@ -50,6 +50,8 @@ type Request struct {
 	Columns      uint32         `json:"columns,omitempty"`
 	Process      *specs.Process `json:"process,omitempty"`
 	Create       *CreateRequest `json:"create,omitempty"`
+	// Resources are what Update changes.
+	Resources *specs.LinuxResources `json:"resources,omitempty"`
 	// Patience is how much longer than usual the answer may take.
 	Patience time.Duration `json:"patience,omitempty"`
 }
@@ -77,7 +79,8 @@ type Response struct {
 	Processes []api.ProcessInfo `json:"processes,omitempty"`
 	Stats     map[string]string `json:"stats,omitempty"`
 	// Others answers Destroy: how many containers the sandbox goes on with.
-	Others int `json:"others,omitempty"`
+	Others int  `json:"others,omitempty"`
+	Ended  bool `json:"ended,omitempty"`
 }
 
 // CreatedInfo answers Create.

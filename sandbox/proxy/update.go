@@ -1,0 +1,135 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"kata/agent/api"
+	"kata/oci"
+	"kata/sandbox/compile"
+)
+
+// update changes the limits that change names; the others stay.
+func (o *owner) update(ctx context.Context, change *specs.LinuxResources) error {
+	if change == nil {
+		return &api.Error{Code: api.CodeInvalid, Message: "update: no resources"}
+	}
+	o.resourceMu.Lock()
+	defer o.resourceMu.Unlock()
+	if st := o.state(); st == specs.StateStopped {
+		return notIn(st)
+	}
+	before, err := compile.CompileResources(o.resources)
+	if err != nil {
+		return err
+	}
+	merged := merge(o.resources, change)
+	if err := oci.ValidateResources(merged); err != nil {
+		return err
+	}
+	after, err := compile.CompileResources(merged)
+	if err != nil {
+		return err
+	}
+	machine := o.sb.Guest.MemoryKiB << 10
+	if m := merged.Memory; m != nil && m.Limit != nil && *m.Limit > 0 && uint64(*m.Limit) > machine {
+		return refuse("memory.limit", "%d bytes are more than the machine has, %d bytes (%d MiB), and its size cannot be changed while it runs",
+			*m.Limit, machine, machine>>20)
+	}
+	if !slices.Equal(before.HostCPUs, after.HostCPUs) {
+		return refuse("cpu.cpus", "the CPUs of a machine are chosen when it is made")
+	}
+	req := &api.UpdateRequest{ID: o.id, Cgroup: after.Files,
+		CheckMemory: merged.Memory != nil && merged.Memory.CheckBeforeUpdate != nil && *merged.Memory.CheckBeforeUpdate}
+	if err := o.sb.Update(ctx, req); err != nil {
+		return err
+	}
+	if o.first {
+		if err := o.sb.LimitCPU(after.Limits); err != nil {
+			return err
+		}
+	}
+	o.resources = merged
+	return nil
+}
+
+func refuse(name, format string, args ...any) error {
+	return &oci.ConfigError{Field: "linux.resources." + name, Reason: fmt.Sprintf(format, args...)}
+}
+
+// merge lays what change has over what was.
+func merge(was, change *specs.LinuxResources) *specs.LinuxResources {
+	out := specs.LinuxResources{}
+	if was != nil {
+		out = *was
+	}
+	if change.Memory != nil {
+		m := deref(out.Memory)
+		m.Limit = over(m.Limit, change.Memory.Limit)
+		m.Reservation = over(m.Reservation, change.Memory.Reservation)
+		m.Swap = over(m.Swap, change.Memory.Swap)
+		m.Swappiness = over(m.Swappiness, change.Memory.Swappiness)
+		m.DisableOOMKiller = over(m.DisableOOMKiller, change.Memory.DisableOOMKiller)
+		m.CheckBeforeUpdate = change.Memory.CheckBeforeUpdate
+		// What was swap for another limit says nothing about the new one.
+		if change.Memory.Limit != nil && change.Memory.Swap == nil {
+			m.Swap = nil
+		}
+		out.Memory = &m
+	}
+	if change.CPU != nil {
+		c, n := deref(out.CPU), change.CPU
+		c.Shares, c.Quota, c.Period = over(c.Shares, n.Shares), over(c.Quota, n.Quota), over(c.Period, n.Period)
+		if n.Burst != nil { // here zero is a value
+			c.Burst = n.Burst
+		}
+		if n.Idle != nil {
+			c.Idle = n.Idle
+		}
+		c.RealtimeRuntime, c.RealtimePeriod = n.RealtimeRuntime, n.RealtimePeriod
+		if n.Cpus != "" {
+			c.Cpus = n.Cpus
+		}
+		if n.Mems != "" {
+			c.Mems = n.Mems
+		}
+		out.CPU = &c
+	}
+	if change.Pids != nil && change.Pids.Limit != nil {
+		out.Pids = change.Pids
+	}
+	if change.BlockIO != nil {
+		out.BlockIO = change.BlockIO
+	}
+	out.Network, out.Rdma, out.HugepageLimits = change.Network, change.Rdma, change.HugepageLimits
+	if len(change.Unified) > 0 {
+		all := map[string]string{}
+		for _, from := range []map[string]string{out.Unified, change.Unified} {
+			for k, v := range from {
+				all[k] = v
+			}
+		}
+		out.Unified = all
+	}
+	return &out
+}
+
+// over is the new value if there is one; zero says nothing.
+func over[T comparable](was, change *T) *T {
+	var zero T
+	if change == nil || (*change == zero && was != nil) {
+		return was
+	}
+	return change
+}
+
+func deref[T any](p *T) T {
+	var v T
+	if p != nil {
+		v = *p
+	}
+	return v
+}
