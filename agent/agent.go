@@ -11,6 +11,7 @@ import (
 
 	"kata/agent/api"
 	"kata/agent/container"
+	"kata/agent/link"
 	"kata/channel"
 )
 
@@ -26,6 +27,7 @@ const memoryLimit = 8 << 20
 type agent struct {
 	session *channel.Session
 	reaper  *container.Reaper
+	devices link.Devices
 	uptime  time.Duration // of the guest, when Run was called
 
 	ready   chan struct{} // closed when the late mounts are there

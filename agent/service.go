@@ -16,6 +16,7 @@ func (a *agent) methods() map[string]api.Handler {
 	return map[string]api.Handler{
 		"Hello":     api.Method(a.hello),
 		"Sandbox":   api.Method(a.sandbox),
+		"Interface": api.Method(a.iface),
 		"Create":    api.Method(a.create),
 		"Start":     api.Method(a.start),
 		"Exec":      api.Method(a.exec),
@@ -123,6 +124,15 @@ func loopbackUp() error {
 	}
 	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOOPBACK)
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr)
+}
+
+// iface makes a network device what an interface of the host is.
+func (a *agent) iface(req *api.InterfaceRequest) (*api.Empty, error) {
+	<-a.ready
+	if a.bootErr != nil {
+		return nil, a.bootErr
+	}
+	return &api.Empty{}, a.devices.Configure(req)
 }
 
 func (a *agent) create(req *api.CreateRequest) (*api.StartResponse, error) {

@@ -64,6 +64,7 @@ type created struct {
 	dir    state.Dir
 	record *state.Record
 	bundle *oci.Bundle
+	netns  *os.File    // the network namespace that the sandbox takes over; nil for none
 	ack    *proxy.Conn // the proxy ends unless it hears that the record is written
 }
 
@@ -110,6 +111,9 @@ func (a *app) create(id string, c *createFlags) (_ *created, err error) {
 	if err := dir.Save(k.record); err != nil {
 		return nil, err
 	}
+	if k.netns, err = networkOf(bundle.Spec, c); err != nil {
+		return nil, err
+	}
 	if target != nil {
 		return k, a.join(k, c, target)
 	}
@@ -137,12 +141,15 @@ func (a *app) startProxy(k *created, c *createFlags) error {
 		return err
 	}
 	defer theirs.Close()
-	stderr := devNull()
+	files := []*os.File{devNull(), devNull(), devNull(), theirs, lf}
+	if k.netns != nil {
+		files = append(files, k.netns)
+	}
 	if a.debug {
-		stderr = os.Stderr
+		files[2] = os.Stderr
 	}
 	proc, err := os.StartProcess(exe, []string{"kata-proxy", "--root", a.root, "--id", k.record.ID}, &os.ProcAttr{
-		Dir: "/", Env: environment(), Files: []*os.File{devNull(), devNull(), stderr, theirs, lf},
+		Dir: "/", Env: environment(), Files: files,
 		Sys: &syscall.SysProcAttr{Setsid: true}})
 	if err != nil {
 		return fmt.Errorf("start kata-proxy: %w", err)
@@ -161,7 +168,7 @@ func (a *app) startProxy(k *created, c *createFlags) error {
 		}
 	}
 	resp, err := mine.Call(&proxy.Request{Op: proxy.Create, Create: &proxy.CreateRequest{
-		ID: k.record.ID, Bundle: c.bundle, Config: config, Isolation: a.isolation, Hypervisor: a.hypervisor, Debug: a.debug}})
+		ID: k.record.ID, Bundle: c.bundle, Config: config, Isolation: a.isolation, Hypervisor: a.hypervisor, Debug: a.debug, Network: k.netns != nil}})
 	if errors.Is(err, state.ErrGone) {
 		return fmt.Errorf("kata-proxy ended before the container was created: %w", err)
 	}
@@ -211,6 +218,7 @@ func connection() (*proxy.Conn, *os.File, error) {
 // commit writes the record, runs the hooks that belong to the creation, and lets
 // the proxy go on by itself. pid is the host process that stands for the container.
 func (k *created) commit(pid int, pidFile string) error {
+	k.closeNetwork()
 	k.record.Shim = state.Identify(pid)
 	if err := k.dir.Save(k.record); err != nil {
 		return err

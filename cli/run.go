@@ -20,6 +20,7 @@ func cmdCreate(a *app, args []string) error {
 	if err != nil {
 		return err
 	}
+	c.detach = true
 	k, err := a.create(id, &c)
 	if err != nil {
 		return err
@@ -33,7 +34,7 @@ func (a *app) leave(k *created, c *createFlags) error {
 	err := checkTerminal(terminal, true, c.consoleSocket)
 	var pid int
 	if err == nil {
-		pid, err = a.startShim(k.dir, k.record.ID, "", terminal, c.consoleSocket, shimNamespaces(k.bundle.Spec))
+		pid, err = a.startShim(k.dir, k.record.ID, "", terminal, c.consoleSocket, shimNamespaces(k.netns))
 	}
 	if err == nil {
 		if err = k.commit(pid, c.pidFile); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -22,48 +21,27 @@ import (
 
 // namespaces are those of a new shim.
 type namespaces struct {
-	flags uintptr // new ones
-	net   string  // path of the network namespace to be in; empty if it is new
+	flags uintptr  // new ones
+	net   *os.File // the network namespace to be in; nil if it is new
 }
 
-// shimNamespaces are those that stand for the namespaces of a container.
-func shimNamespaces(s *specs.Spec) *namespaces {
-	n := &namespaces{flags: unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS}
-	for _, ns := range s.Linux.Namespaces {
-		if ns.Type == specs.NetworkNamespace {
-			n.net = ns.Path
-		}
-	}
-	if n.net == "" {
+// shimNamespaces are those that stand for the namespaces of a container whose
+// network namespace is net.
+func shimNamespaces(net *os.File) *namespaces {
+	n := &namespaces{flags: unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS, net: net}
+	if net == nil {
 		n.flags |= unix.CLONE_NEWNET
 	}
 	return n
 }
 
 // start starts a process in the namespaces; nil are those of the caller.
-func (n *namespaces) start(exe string, args []string, attr *os.ProcAttr) (proc *os.Process, err error) {
+func (n *namespaces) start(exe string, args []string, attr *os.ProcAttr) (*os.Process, error) {
 	if n == nil {
 		return os.StartProcess(exe, args, attr)
 	}
 	attr.Sys.Cloneflags = n.flags
-	if n.net == "" {
-		return os.StartProcess(exe, args, attr)
-	}
-	ns, err := os.Open(n.net)
-	if err != nil {
-		return nil, fmt.Errorf("network namespace: %w", err)
-	}
-	defer ns.Close()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err == nil {
-			proc, err = os.StartProcess(exe, args, attr)
-		}
-	}()
-	<-done
-	return proc, err
+	return startIn(n.net, exe, args, attr)
 }
 
 // target is a sandbox to make a container in.

@@ -105,6 +105,9 @@ func (s *Sandbox) RemoveShares(shares []vm.Share) {
 
 // Start lets a created container run.
 func (s *Sandbox) Start(ctx context.Context, id string) error {
+	if err := s.SyncNetwork(ctx); err != nil {
+		return err
+	}
 	return s.agent.Start(ctx, &api.ProcessRequest{ID: id})
 }
 

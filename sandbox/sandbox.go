@@ -11,6 +11,7 @@ import (
 	"kata/agent/api"
 	"kata/channel"
 	"kata/jail"
+	"kata/network"
 	"kata/vm"
 )
 
@@ -20,9 +21,12 @@ type Options struct {
 	Capabilities vm.Capabilities
 	Machine      vm.Spec
 	// CgroupPath and Limits describe the host cgroup; without a path there is none.
-	CgroupPath  string
-	Limits      jail.Limits
-	Hostname    string
+	CgroupPath string
+	Limits     jail.Limits
+	Hostname   string
+	// Network is what the machine takes over; nil is a loopback interface only. It
+	// is the sandbox's from Boot on, whether that succeeds or not.
+	Network     *network.Takeover
 	BootTimeout time.Duration
 }
 
@@ -48,6 +52,7 @@ type Sandbox struct {
 	agent   api.Agent
 	cgroup  *jail.Cgroup
 	tail    *vm.ConsoleTail
+	network *network.Takeover
 
 	mu      sync.Mutex
 	timings Timings
@@ -60,7 +65,7 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.BootTimeout, vm.ErrBootTimeout)
-	s := &Sandbox{Isolation: o.Capabilities.Isolation, Driver: o.Driver.Name(), tail: &vm.ConsoleTail{}}
+	s := &Sandbox{Isolation: o.Capabilities.Isolation, Driver: o.Driver.Name(), tail: &vm.ConsoleTail{}, network: o.Network}
 	if o.CgroupPath != "" {
 		if s.cgroup, err = jail.NewCgroup(o.CgroupPath, o.Limits); err != nil {
 			cancel()
@@ -75,6 +80,7 @@ func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		}
 	}()
 	o.Machine.Cgroup = s.cgroup
+	o.Machine.NICs = nics(o.Network)
 	o.Machine.Console = s.tail
 	s.timings.Prepare = ms(time.Since(begin))
 	asked := time.Now()
@@ -89,6 +95,10 @@ func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	if err = s.connect(ctx, o.Hostname, started); err != nil {
 		return nil, err
 	}
+	if err = s.SyncNetwork(ctx); err != nil {
+		return nil, err
+	}
+	go s.followNetwork()
 	stop()
 	cancel()
 	return s, nil
@@ -183,6 +193,9 @@ func (s *Sandbox) Stop() {
 		s.machine.Kill()
 		<-s.machine.Done()
 		s.machine.Channel().Close()
+	}
+	if s.network != nil {
+		s.network.Close()
 	}
 	if s.cgroup != nil {
 		_ = jail.RemoveCgroup(s.cgroup.Dirs()) // delete looks again

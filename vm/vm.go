@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"time"
 
 	"kata/jail"
@@ -40,6 +42,8 @@ type Capabilities struct {
 	MaxVCPUs int
 	// OverheadMiB is the host memory that a machine may need beyond the guest's.
 	OverheadMiB int
+	// MaxNICs is how many network devices a machine may have.
+	MaxNICs int
 	// KernelFile is the name of the guest kernel that the driver boots.
 	KernelFile string
 	// HotShares says that AddShare works.
@@ -87,6 +91,9 @@ type Spec struct {
 	VCPUs     int
 	// Shares are host directories and files that the guest sees.
 	Shares []Share
+	// NICs are the network devices. Those that the guest does not set up cost it
+	// nothing.
+	NICs []NIC
 	// Cgroup holds every host process of the machine; may be nil.
 	Cgroup *jail.Cgroup
 	// CPUs are the host CPUs to stay on; empty lets the driver choose by itself.
@@ -106,6 +113,15 @@ type Share struct {
 	Name     string
 	Source   string
 	ReadOnly bool
+}
+
+// NIC is a network device of a machine.
+type NIC struct {
+	// Socket is a packet socket that carries the device's frames, without any
+	// header before Ethernet's. It may be bound while the machine runs.
+	Socket *os.File
+	// MAC is the hardware address that the device starts with.
+	MAC net.HardwareAddr
 }
 
 // Machine is a running virtual machine. Its methods may be called concurrently.

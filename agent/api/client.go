@@ -25,6 +25,12 @@ func (a Agent) Sandbox(ctx context.Context, r *SandboxRequest) error {
 	return err
 }
 
+// Interface makes a network device what an interface of the host is.
+func (a Agent) Interface(ctx context.Context, r *InterfaceRequest) error {
+	_, err := call[Empty](ctx, a, "Interface", r)
+	return err
+}
+
 // Create makes a container whose process waits for Start.
 func (a Agent) Create(ctx context.Context, r *CreateRequest) (*StartResponse, error) {
 	return call[StartResponse](ctx, a, "Create", r)

@@ -24,7 +24,8 @@ import (
 var messages = []any{Empty{}, HelloRequest{}, HelloResponse{}, SandboxRequest{}, Mount{}, Rlimit{}, Capabilities{},
 	Process{}, Device{}, KeyValue{}, CreateRequest{}, ProcessRequest{}, ExecRequest{}, StartResponse{}, SignalRequest{},
 	WaitResponse{}, Hook{}, Join{}, ResizeRequest{}, ProcessesResponse{}, ProcessInfo{},
-	Seccomp{}, Scheduler{}, FreezeRequest{}, UpdateRequest{}, StatsResponse{}}
+	Seccomp{}, Scheduler{}, FreezeRequest{}, UpdateRequest{}, StatsResponse{},
+	InterfaceRequest{}, InterfaceAddress{}, Route{}, Neighbour{}}
 
 var (
 	messageLine = regexp.MustCompile(`^message (\w+) \{(\})?$`)

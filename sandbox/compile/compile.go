@@ -129,9 +129,6 @@ func refuse(s *specs.Spec, own []specs.LinuxNamespace) error {
 		if ns.Path != "" && ns.Type != specs.NetworkNamespace {
 			return field(name+".path", "a namespace of the host cannot be joined from a virtual machine")
 		}
-		if ns.Path != "" {
-			return field(name+".path", "the machine cannot take over the interfaces of a network namespace yet")
-		}
 		has[ns.Type] = true
 	}
 	if !has[specs.MountNamespace] {

@@ -120,6 +120,11 @@ func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if req.Network {
+		if opts.Network, err = takeover(opts.Capabilities); err != nil {
+			return nil, nil, err
+		}
+	}
 	sb, err := sandbox.Boot(context.Background(), *opts)
 	if err != nil {
 		return nil, nil, err

@@ -68,6 +68,8 @@ type CreateRequest struct {
 	// containers' state.
 	Joins compile.Joins `json:"joins,omitempty"`
 	Root  string        `json:"root,omitempty"`
+	// Network says that the proxy inherits the network namespace to take over.
+	Network bool `json:"network,omitempty"`
 }
 
 // Response is one line back.

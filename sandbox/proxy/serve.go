@@ -20,6 +20,7 @@ import (
 const (
 	controlFD = 3
 	listenFD  = 4
+	networkFD = 5 // the network namespace, if the request says that there is one
 )
 
 // lingerTime is how long an ended sandbox waits for somebody to ask how it ended.

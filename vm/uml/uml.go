@@ -32,7 +32,7 @@ func (Driver) Name() string { return Name }
 
 // Probe implements vm.Driver.
 func (Driver) Probe(options map[string]string) (vm.Capabilities, error) {
-	caps := vm.Capabilities{Isolation: vm.Software, MaxVCPUs: 1, KernelFile: "linux-uml", OverheadMiB: overheadMiB, HotShares: true}
+	caps := vm.Capabilities{Isolation: vm.Software, MaxVCPUs: 1, KernelFile: "linux-uml", OverheadMiB: overheadMiB, HotShares: true, MaxNICs: maxNICs}
 	if options["mode"] == "seccomp" {
 		caps.MaxVCPUs = runtime.NumCPU()
 	}
@@ -57,6 +57,9 @@ const (
 // capabilities over files whose owner the user namespace maps: what a guest's root
 // needs to own, read and change the files that it was given.
 var capabilities = []int{unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID}
+
+// maxNICs keeps the kernel's command line short.
+const maxNICs = 32
 
 // overheadMiB is what a machine may use beyond the guest's memory: the kernel's
 // own data, page tables, and the stubs of guest processes.
@@ -149,7 +152,6 @@ func (m *machine) jailConfig(s vm.Spec, seccompMode string) (*jail.Config, []*os
 	if err != nil {
 		return nil, nil, err
 	}
-	const channelFD = 3
 	cfg := &jail.Config{
 		Dir: s.Dir,
 		Binds: []jail.Bind{
@@ -159,13 +161,16 @@ func (m *machine) jailConfig(s vm.Spec, seccompMode string) (*jail.Config, []*os
 		Dirs:       []string{sharePath, guestRoot + "/dev", guestRoot + "/proc", guestRoot + "/sys", guestRoot + "/run", guestRoot + "/tmp"},
 		Tmpfs:      memoryPath,
 		TmpfsBytes: int64(s.MemoryMiB+16) << 20,
-		Args:       append([]string{kernelPath}, commandLine(s, seccompMode, channelFD)...),
+		Args:       append([]string{kernelPath}, commandLine(s, seccompMode)...),
 		Env:        []string{"TMPDIR=" + memoryPath, "HOME=" + memoryPath},
 		Files:      []*os.File{null, console, console, guest},
 		CPUs:       s.CPUs,
 		Cgroup:     s.Cgroup, Capabilities: capabilities, Syscalls: syscalls,
 		Rlimits:        []jail.Rlimit{{Resource: unix.RLIMIT_CORE, Value: 0}, {Resource: unix.RLIMIT_NOFILE, Value: 65536}},
 		FixedAddresses: true,
+	}
+	for _, nic := range s.NICs {
+		cfg.Files = append(cfg.Files, nic.Socket)
 	}
 	for _, sh := range s.Shares {
 		cfg.Binds = append(cfg.Binds, shareBind(sh))
@@ -188,9 +193,15 @@ func (m *machine) console(w io.Writer) (*os.File, error) {
 	return wr, nil
 }
 
+// The descriptors of the kernel: standard I/O, the channel, the network devices.
+const (
+	channelFD = 3
+	nicFD     = 4
+)
+
 // commandLine is the kernel's. lpj skips a 70 ms measurement of the CPU that only
 // busy-waiting drivers need.
-func commandLine(s vm.Spec, seccompMode string, channelFD int) []string {
+func commandLine(s vm.Spec, seccompMode string) []string {
 	args := []string{
 		"mem=" + strconv.Itoa(s.MemoryMiB) + "M",
 		"uml_dir=" + memoryPath, "umid=vm",
@@ -199,6 +210,9 @@ func commandLine(s vm.Spec, seccompMode string, channelFD int) []string {
 		"lpj=10000000", "random.trust_cpu=on", "cgroup_no_v1=all",
 		"panic=-1", "noreboot", "stderr=1", "console=stderr0", "console=tty0",
 		"seccomp=" + seccompMode,
+	}
+	for i, nic := range s.NICs {
+		args = append(args, fmt.Sprintf("vec%d:transport=fd,fd=%d,mac=%s", i, nicFD+i, nic.MAC))
 	}
 	if s.VCPUs > 1 {
 		args = append(args, "ncpus="+strconv.Itoa(s.VCPUs))

@@ -1,0 +1,179 @@
+package network
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"reflect"
+	"sync"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Spares are the devices that a machine has beyond the interfaces that are there
+// when it starts, for those that come later.
+const Spares = 4
+
+// Device is the host's end of a network device of a machine.
+type Device struct {
+	// Socket carries the frames; the machine inherits it.
+	Socket *os.File
+	// MAC is the device's first address: the guest finds it by that.
+	MAC net.HardwareAddr
+}
+
+// Takeover connects the interfaces of a namespace with the devices of a machine.
+type Takeover struct {
+	ns     *Namespace
+	events *nl.NetlinkSocket
+
+	mu    sync.Mutex
+	slots []*slot
+}
+
+// slot is a device and what it stands for. A device whose interface has gone is
+// not used again.
+type slot struct {
+	Device
+	held    hold
+	current *Interface
+	used    bool
+}
+
+// Configure makes a device of the guest what an interface is; nil is one that has
+// gone.
+type Configure func(device net.HardwareAddr, i *Interface) error
+
+// NewTakeover prepares devices for the interfaces of ns, which it takes over, and
+// for as many again as Spares.
+func NewTakeover(ns *Namespace) (_ *Takeover, err error) {
+	t := &Takeover{ns: ns}
+	defer func() {
+		if err != nil {
+			t.Close()
+		}
+	}()
+	list, err := ns.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	for range len(list) + Spares {
+		f, err := ns.socket()
+		if err != nil {
+			return nil, err
+		}
+		s := &slot{Device: Device{f, make(net.HardwareAddr, 6)}}
+		t.slots = append(t.slots, s)
+		if _, err := rand.Read(s.MAC); err != nil {
+			return nil, err
+		}
+		s.MAC[0] = s.MAC[0]&^1 | 2 // one station, locally administered
+	}
+	err = ns.inside(func() (err error) {
+		t.events, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+			unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+		return err
+	})
+	return t, err
+}
+
+// Devices are the host's ends, for the machine. They stay the Takeover's.
+func (t *Takeover) Devices() []Device {
+	list := make([]Device, len(t.slots))
+	for i, s := range t.slots {
+		list[i] = s.Device
+	}
+	return list
+}
+
+// Sync compares the namespace with the devices and has configure make the
+// difference. It tries all; the errors are joined.
+func (t *Takeover) Sync(configure Configure) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list, err := t.ns.Interfaces()
+	if err != nil {
+		return err
+	}
+	there := map[int]*Interface{}
+	for i := range list {
+		there[list[i].Index] = &list[i]
+	}
+	var errs []error
+	for _, s := range t.slots {
+		if s.current == nil {
+			continue
+		}
+		next := there[s.current.Index]
+		delete(there, s.current.Index)
+		if next == nil || !reflect.DeepEqual(s.current, next) {
+			errs = append(errs, s.configure(next, configure))
+		}
+	}
+	for i := range list {
+		if next := there[list[i].Index]; next != nil {
+			errs = append(errs, t.connect(next, configure))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// connect gives a new interface a device.
+func (t *Takeover) connect(i *Interface, configure Configure) error {
+	for _, s := range t.slots {
+		if s.used {
+			continue
+		}
+		held, err := t.ns.hold(i.Index)
+		if err == nil {
+			err = bind(s.Socket, i.Index)
+		}
+		if err != nil {
+			held.letGo()
+			return fmt.Errorf("interface %s: %w", i.Name, err)
+		}
+		s.used, s.held, s.current = true, held, &Interface{Index: i.Index}
+		return s.configure(i, configure)
+	}
+	return fmt.Errorf("interface %s: the machine has no network device left, it was started with %d", i.Name, len(t.slots))
+}
+
+func (s *slot) configure(i *Interface, configure Configure) error {
+	if err := configure(s.MAC, i); err != nil {
+		name := "that has gone"
+		if i != nil {
+			name = i.Name
+		}
+		return fmt.Errorf("interface %s: %w", name, err)
+	}
+	if s.current = i; i == nil {
+		s.held.letGo()
+		s.held = nil
+	}
+	return nil
+}
+
+// Wait blocks until something in the namespace may have changed. An error is the
+// end of the Takeover.
+func (t *Takeover) Wait() error {
+	_, _, err := t.events.Receive()
+	if errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
+		return nil // so much has changed that not all could be told
+	}
+	return err
+}
+
+// Close gives the interfaces back.
+func (t *Takeover) Close() {
+	if t.events != nil {
+		t.events.Close()
+	}
+	for _, s := range t.slots {
+		s.held.letGo()
+		s.Socket.Close()
+	}
+	t.ns.Close()
+}
