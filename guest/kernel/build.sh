@@ -11,7 +11,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../../hack/lib.sh"
 
-usage="usage: build.sh MACHINE [--tarball FILE] [--update]; machines: uml"
+usage="usage: build.sh MACHINE [--tarball FILE] [--update]; machines: uml, x86_64"
 machine=${1:-} tarball=${KATA_KERNEL_TARBALL:-} update=
 [ $# -eq 0 ] || shift
 while [ $# -gt 0 ]; do
@@ -26,15 +26,23 @@ done
 # The machines: the kernel's name for the architecture, what to make, what that makes.
 case $machine in
 uml) arch=um target=linux output=linux ;;
+# Uncompressed: an emulated CPU is slow at decompression, and QEMU enters the ELF file directly.
+x86_64) arch=x86_64 target=vmlinux output=vmlinux ;;
 *) die "unknown machine '$machine'; $usage" ;;
 esac
+
+# Counts up when this script makes something else of the same inputs.
+recipe=1
 
 # Older kernels break as a user process where the CPU's extended state is large (AMX).
 oldest=7.0
 
 kernels=$KATA_CACHE/kernel pin=$KATA_CACHE/kernel/source
 fragments=("$here/config/common.config" "$here/config/$machine.config")
-patches=("$here"/patches/*.patch)
+# A patch is for the architecture in its name.
+shopt -s nullglob
+patches=("$here"/patches/*-$arch-*.patch)
+shopt -u nullglob
 mkdir -p "$kernels" "$KATA_CACHE/dl"
 
 for tool in gcc make flex bison bc patch xz; do
@@ -141,7 +149,7 @@ compile() {
 }
 
 identify
-inputs=$({ echo "$machine $sum" && gcc --version | head -1 && sha256 "${fragments[@]}" "${patches[@]}" "$0"; } | sha256sum | cut -d' ' -f1)
+inputs=$({ echo "$machine $sum $recipe" && gcc --version | head -1 && sha256 "${fragments[@]}" "${patches[@]}"; } | sha256sum | cut -d' ' -f1)
 result=$kernels/$inputs
 [ -e "$result/linux" ] || lock
 # Another build may have made it while this one waited.
