@@ -96,7 +96,7 @@ func (a *app) create(id string, c *createFlags) (_ *created, err error) {
 	if bundle.Spec.Linux != nil {
 		asked = bundle.Spec.Linux.CgroupsPath
 	}
-	k := &created{dir: dir, bundle: bundle, record: &state.Record{ID: id, Bundle: c.bundle, Hooks: bundle.Spec.Hooks,
+	k := &created{dir: dir, bundle: bundle, record: &state.Record{ID: id, Bundle: c.bundle, Rootfs: bundle.Rootfs, Hooks: bundle.Spec.Hooks,
 		CgroupDirs: jail.CgroupDirs(proxy.CgroupPath(id, proxy.CleanCgroupPath(asked)))}}
 	if target != nil {
 		k.record.CgroupDirs = nil // it has those of the sandbox

@@ -6,10 +6,15 @@ package main
 import (
 	"flag"
 	"os"
+	"runtime"
 
 	"kata/sandbox/shim"
 	"kata/sandbox/state"
 )
+
+// The main goroutine stays on the main thread: its namespaces are the ones that
+// /proc shows for this process, and that engines join.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	root := flag.String("root", state.DefaultRoot, "directory of the containers' state")

@@ -20,6 +20,10 @@ func Main(dir state.Dir, exec string, terminal bool, consoleSocket string) int {
 		return 1
 	}
 	s.ForwardSignals()
+	if err := enterRoot(dir); err != nil {
+		fmt.Fprintln(ready, err)
+		return 1
+	}
 	fmt.Fprintln(ready)
 	ready.Close()
 	status, err := s.Wait()
