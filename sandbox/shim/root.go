@@ -8,8 +8,8 @@ import (
 	"kata/sandbox/state"
 )
 
-// enterRoot gives the calling thread, which must be the main one, and only it, a mount namespace with the
-// container's root filesystem as its root. Engines join the mount namespace of the
+// enterRoot gives the calling thread, which must be the main one, and only it, a
+// mount namespace with the container's root filesystem as its root. Engines join the mount namespace of the
 // process that they were told of and change files there ("podman cp"): they must not
 // find the host's. The other threads stay, so that the proxy's socket has a path.
 func enterRoot(dir state.Dir) error {

@@ -112,8 +112,9 @@ func testSeccomp(p podman) {
 }
 
 func testLimits(p podman) {
-	p.want("67108864", "--memory", "64m", p.image, "cat", "/sys/fs/cgroup/memory.max")
-	p.want("50", "--pids-limit", "50", p.image, "cat", "/sys/fs/cgroup/pids.max")
+	// Without a cgroup namespace of its own a container sees those of its whole machine.
+	p.want("67108864", "--cgroupns", "private", "--memory", "64m", p.image, "cat", "/sys/fs/cgroup/memory.max")
+	p.want("50", "--cgroupns", "private", "--pids-limit", "50", p.image, "cat", "/sys/fs/cgroup/pids.max")
 }
 
 // testMany looks for what one container more leaves each time; the stage does, too.

@@ -2,6 +2,7 @@ package engines
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kata/test/stage"
 )
@@ -48,17 +51,25 @@ func newPodman(t *testing.T) podman {
 	p.ok("tag", strings.TrimPrefix(strings.TrimSpace(loaded), "Loaded image: "), p.image)
 	t.Cleanup(func() {
 		p.do("rm", "--all", "--force", "--time", "0")
-		// What Podman keeps is its own, not the containers'. A cgroup that is not
-		// empty stays, and is found.
-		for _, group := range []string{"libpod_parent/conmon", "libpod_parent"} {
-			found, _ := filepath.Glob("/sys/fs/cgroup/*/" + group)
-			for _, d := range found {
-				_ = os.Remove(d)
-			}
-		}
+		// What Podman keeps is its own, not the containers'.
+		removeCgroups("libpod_parent/conmon", "libpod_parent")
 		_ = exec.Command("umount", "-R", dir+"/storage/overlay").Run()
 	})
 	return p
+}
+
+// removeCgroups removes an engine's own cgroups once their last process, such as a
+// conmon, has ended. One that does not empty stays, and the stage finds it.
+func removeCgroups(names ...string) {
+	for _, name := range names {
+		found, _ := filepath.Glob("/sys/fs/cgroup/*/" + name)
+		for _, dir := range append(found, "/sys/fs/cgroup/"+name) {
+			deadline := time.Now().Add(5 * time.Second)
+			for errors.Is(os.Remove(dir), unix.EBUSY) && time.Now().Before(deadline) {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+	}
 }
 
 // do runs a command and returns its output and exit code.
