@@ -21,6 +21,7 @@ func Features() *features.Features {
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
 		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
+		MountOptions:  slices.Clone(MountOptions),
 		Linux: &features.Linux{
 			Namespaces: []string{
 				string(specs.CgroupNamespace), string(specs.IPCNamespace), string(specs.MountNamespace),
@@ -34,7 +35,7 @@ func Features() *features.Features {
 			Selinux:  &features.Selinux{Enabled: no},
 			IntelRdt: &features.IntelRdt{Enabled: no},
 			MountExtensions: &features.MountExtensions{
-				IDMap: &features.IDMap{Enabled: no},
+				IDMap: &features.IDMap{Enabled: yes},
 			},
 			NetDevices: &features.NetDevices{Enabled: no},
 		},

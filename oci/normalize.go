@@ -37,7 +37,10 @@ func absoluteSources(bundle string, spec *specs.Spec) {
 
 // IsBind reports whether m is a bind mount: by its options, which is what
 // counts, or by the type "bind", which the spec calls a dummy (config.md,
-// "Mounts").
+// "Mounts"). One that changes the options of a mount has no source.
 func IsBind(m *specs.Mount) bool {
+	if slices.Contains(m.Options, "remount") {
+		return false // of what is there already
+	}
 	return m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
 }

@@ -173,20 +173,20 @@ func checkMounts(s *specs.Spec) (string, string) {
 		if reason := checkNUL(m.Destination); reason != "" {
 			return index(i, ".destination"), reason
 		}
+		if reason := checkDestination(&m); reason != "" {
+			return index(i, ".destination"), reason
+		}
 		if IsBind(&m) && m.Source == "" {
 			return index(i, ".source"), "is missing, a bind mount needs one"
 		}
 		if reason := checkNUL(m.Source); reason != "" {
 			return index(i, ".source"), reason
 		}
-		if sub, reason := checkMappings(m.UIDMappings); reason != "" {
-			return index(i, ".uidMappings"+sub), reason
+		if sub, reason := checkIDMap(s.Linux, &m); reason != "" {
+			return index(i, sub), reason
 		}
-		if sub, reason := checkMappings(m.GIDMappings); reason != "" {
-			return index(i, ".gidMappings"+sub), reason
-		}
-		if (len(m.UIDMappings) == 0) != (len(m.GIDMappings) == 0) {
-			return index(i, ""), "uidMappings and gidMappings go together, one is missing"
+		if reason := checkCopyUp(&m); reason != "" {
+			return index(i, ".options"), reason
 		}
 	}
 	return "", ""

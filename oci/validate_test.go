@@ -21,6 +21,10 @@ func userns(s *specs.Spec, m ...specs.LinuxIDMapping) {
 	s.Linux.GIDMappings = m
 }
 
+func bindAt(target string, options ...string) specs.Mount {
+	return specs.Mount{Destination: target, Type: "bind", Source: "/x", Options: options}
+}
+
 // invalid lists one way to break DefaultSpec for each demand, and the error.
 var invalid = []struct {
 	want  string
@@ -70,6 +74,17 @@ var invalid = []struct {
 	{"mounts[0]: uidMappings and gidMappings go together", func(s *specs.Spec) {
 		s.Mounts[0].UIDMappings = []specs.LinuxIDMapping{{Size: 1}}
 	}},
+	{"mounts[0].destination: \"/proc\" cannot be mounted because it is not of type proc", func(s *specs.Spec) { s.Mounts[0] = bindAt("/proc/.") }},
+	{"mounts[0].destination: \"/proc/sys\" cannot be mounted because it is inside /proc", func(s *specs.Spec) { s.Mounts[0] = bindAt("/a/../proc//sys") }},
+	{"mounts[0].destination: \"/proc/sys/kernel\" cannot", func(s *specs.Spec) { s.Mounts[0] = bindAt("../proc/sys/kernel") }},
+	{"mounts[0].destination: \"/sys\" cannot be mounted because it is not of type sysfs", func(s *specs.Spec) { s.Mounts[0] = bindAt("sys") }},
+	{"mounts[0].destination: a mount here would cover the root", func(s *specs.Spec) { s.Mounts[0] = bindAt("/x/..") }},
+	{"mounts[0].options: idmap without uidMappings needs", func(s *specs.Spec) { s.Mounts[0] = bindAt("/x", "idmap") }},
+	{"mounts[0]: the ids of a mount that is there", func(s *specs.Spec) {
+		s.Mounts[0] = bindAt("/x", "remount")
+		s.Mounts[0].UIDMappings, s.Mounts[0].GIDMappings = []specs.LinuxIDMapping{{Size: 1}}, []specs.LinuxIDMapping{{Size: 1}}
+	}},
+	{"mounts[0].options: tmpcopyup is for", func(s *specs.Spec) { s.Mounts[0] = bindAt("/x", "tmpcopyup") }},
 	{`hooks.createRuntime[0].path: "a" is not`, func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "a"}}} }},
 	{"hooks.poststop[1].timeout: is 0 seconds", func(s *specs.Spec) {
 		s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "/a"}, {Path: "/b", Timeout: new(0)}}}
@@ -183,6 +198,16 @@ func TestValid(t *testing.T) {
 			s.Linux.Resources.CPU = &specs.LinuxCPU{Shares: new(uint64(0)), Quota: new(int64(0)), Period: new(uint64(0))}
 			s.Linux.Resources.Pids = &specs.LinuxPids{Limit: new(int64(0))}
 			s.Linux.Resources.BlockIO = &specs.LinuxBlockIO{Weight: new(uint16(0))}
+		},
+		"mounts over what lxcfs emulates": func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, bindAt("/proc/cpuinfo"), bindAt("proc/sys/kernel/ns_last_pid"), bindAt("/sys/fs/x"), bindAt("/process"))
+		},
+		"remount": func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/", Options: []string{"remount", "ro"}}, specs.Mount{Destination: "/proc", Type: "bind", Options: []string{"remount", "bind", "ro"}})
+		},
+		"ids of the container's user namespace": func(s *specs.Spec) {
+			userns(s, specs.LinuxIDMapping{HostID: 1000, Size: 65536})
+			s.Mounts = append(s.Mounts, bindAt("/x", "idmap"))
 		},
 		"cpu list":       func(s *specs.Spec) { s.Linux.Resources.CPU = &specs.LinuxCPU{Cpus: "0-3,7", Mems: "0"} },
 		"dotted sysctls": func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.ipv4.conf.eth0/1.rp_filter": "1"} },

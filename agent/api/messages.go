@@ -63,6 +63,29 @@ type Mount struct {
 	Data        string `pb:"6"`
 	// Shared says that Source is relative to ShareDir.
 	Shared bool `pb:"7"`
+	// ClearFlags are MS_* that a bind mount must not have.
+	ClearFlags uint64 `pb:"44"`
+	// AttrSet and AttrClear are MOUNT_ATTR_* of mount_setattr(2) for the mount and
+	// all below it.
+	AttrSet   uint64 `pb:"45"`
+	AttrClear uint64 `pb:"46"`
+	// CopyUp copies into the mount what the target has.
+	CopyUp bool   `pb:"47"`
+	IDMap  *IDMap `pb:"48"`
+}
+
+// IDMap makes the owners of a mount's files others than those in its file system.
+type IDMap struct {
+	UIDs      []IDMapping `pb:"1"`
+	GIDs      []IDMapping `pb:"2"`
+	Recursive bool        `pb:"3"` // with the mounts below it
+}
+
+// IDMapping is one line of user_namespaces(7)'s uid_map.
+type IDMapping struct {
+	Container uint32 `pb:"1"`
+	Host      uint32 `pb:"2"` // in the guest; files have the same number on the host
+	Size      uint32 `pb:"3"`
 }
 
 // Rlimit is one setrlimit(2).

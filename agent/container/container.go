@@ -78,6 +78,11 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return err
 	}
+	root := &rootBuilder{req: req, reaper: c.reaper, pid: c.init.pid, root: -1, null: -1, empty: -1}
+	defer root.close()
+	if err := root.openSources(); err != nil {
+		return err
+	}
 	join := int((req.Namespaces | joined(req)) &^ (unix.CLONE_NEWNET | unix.CLONE_NEWPID))
 	if err := unix.Setns(c.init.pidfd, join); err != nil {
 		return fmt.Errorf("enter the container's namespaces: %w", err)
@@ -92,7 +97,6 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 			return fmt.Errorf("domainname: %w", err)
 		}
 	}
-	root := &rootBuilder{req: req, pid: c.init.pid}
 	if err := root.build(); err != nil {
 		return err
 	}

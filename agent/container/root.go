@@ -19,36 +19,31 @@ const stagingDir = "/run/kata/root"
 // rootBuilder prepares a container's root filesystem. It runs on a thread that
 // is in the container's namespaces but not in its pid namespace.
 type rootBuilder struct {
-	req  *api.CreateRequest
-	pid  int // the container's first process, in the guest's pid namespace
-	root int // O_PATH descriptor of the root filesystem
+	req     *api.CreateRequest
+	reaper  *Reaper
+	pid     int      // the container's first process, in the guest's pid namespace
+	root    int      // O_PATH descriptor of the root filesystem
+	sources []source // of the request's mounts
+	late    []lateMount
+	null    int // the guest's null device
+	empty   int // a file system to mask directories with, or -1
 }
 
 func (b *rootBuilder) build() error {
-	propagation := uintptr(b.req.RootfsShare)
-	if propagation == 0 {
-		propagation = unix.MS_SLAVE | unix.MS_REC
-	}
-	if err := unix.Mount("", "/", "", propagation, ""); err != nil {
-		return fmt.Errorf("root propagation: %w", err)
-	}
-	// pivot_root refuses a shared parent, and nothing may leak back to the guest.
+	// Nothing may leak back to the guest, and pivot_root refuses a shared parent.
 	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("root propagation: %w", err)
 	}
-	source := filepath.Join(api.ShareDir, b.req.Rootfs)
-	if err := unix.Mount(source, stagingDir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+	var err error
+	if b.null, err = openTree(os.DevNull, false); err != nil { // while it is the guest's
+		return fmt.Errorf("%s: %w", os.DevNull, err)
+	}
+	if err := unix.MoveMount(b.root, "", unix.AT_FDCWD, stagingDir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("root filesystem: %w", err)
 	}
-	root, err := unix.Open(stagingDir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("root filesystem: %w", err)
-	}
-	b.root = root
-	defer unix.Close(root)
 	for i := range b.req.Mounts {
-		m := &b.req.Mounts[i]
-		if err := b.mount(m); err != nil {
+		if err := b.mount(i); err != nil {
+			m := &b.req.Mounts[i]
 			return fmt.Errorf("mounts[%d]: %s at %s: %w", i, m.Type, m.Target, err)
 		}
 	}
@@ -77,25 +72,34 @@ func (b *rootBuilder) pivot() error {
 // cannot lead out.
 func (b *rootBuilder) openInRoot(path string, flags uint64) (int, error) {
 	return unix.Openat2(b.root, strings.TrimLeft(path, "/")+"/.", &unix.OpenHow{
-		Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+		Flags: flags | unix.O_CLOEXEC, Resolve: inRoot})
 }
+
+// inRoot is how paths of the container are resolved: nothing leads out.
+const inRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
 
 // target opens the mount point, making what is missing of it: a directory, or a
 // file when the source of a bind mount is one.
-func (b *rootBuilder) target(path string, file bool) (int, error) {
-	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	rel := strings.Trim(filepath.Clean("/"+path), "/")
-	if rel == "" {
-		rel = "."
-	}
-	fd, err := unix.Openat2(b.root, rel, how)
+func (b *rootBuilder) target(path string, file bool) (fd int, made bool, err error) {
+	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: inRoot}
+	rel := relative(path)
+	fd, err = unix.Openat2(b.root, rel, how)
 	if !errors.Is(err, unix.ENOENT) {
-		return fd, err
+		return fd, false, err
 	}
 	if err := b.makeParents(rel, file); err != nil {
-		return -1, err
+		return -1, false, err
 	}
-	return unix.Openat2(b.root, rel, how)
+	fd, err = unix.Openat2(b.root, rel, how)
+	return fd, true, err
+}
+
+// relative is a path of the container from its root.
+func relative(path string) string {
+	if rel := strings.Trim(filepath.Clean("/"+path), "/"); rel != "" {
+		return rel
+	}
+	return "."
 }
 
 func (b *rootBuilder) makeParents(rel string, file bool) error {
@@ -124,62 +128,3 @@ func (b *rootBuilder) makeParents(rel string, file bool) error {
 
 // fdPath names an open descriptor for system calls that take a path.
 func fdPath(fd int) string { return fmt.Sprintf("/proc/thread-self/fd/%d", fd) }
-
-// finish does what must be done once the new root is in place.
-func (b *rootBuilder) finish() error {
-	// First: /proc/sys is usually among the read-only paths.
-	for _, kv := range b.req.Sysctls {
-		file := "/proc/sys/" + strings.ReplaceAll(kv.Key, ".", "/")
-		if err := os.WriteFile(file, []byte(kv.Value), 0); err != nil {
-			return fmt.Errorf("linux.sysctl[%q]: %w", kv.Key, err)
-		}
-	}
-	for _, p := range b.req.ReadonlyPaths {
-		if err := readonlyPath(p); err != nil {
-			return fmt.Errorf("linux.readonlyPaths: %s: %w", p, err)
-		}
-	}
-	for _, p := range b.req.MaskedPaths {
-		if err := maskPath(p); err != nil {
-			return fmt.Errorf("linux.maskedPaths: %s: %w", p, err)
-		}
-	}
-	if b.req.RootReadonly {
-		if err := remount("/", unix.MS_RDONLY); err != nil {
-			return fmt.Errorf("root.readonly: %w", err)
-		}
-	}
-	return nil
-}
-
-// remount adds flags to those that a mount has: a bind remount sets them all.
-func remount(path string, add uintptr) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(path, &st); err != nil {
-		return err
-	}
-	// The ST_* flags of statfs(2) have the values of MS_*, but for relatime.
-	keep := uintptr(st.Flags) & (unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME)
-	return unix.Mount("", path, "", unix.MS_BIND|unix.MS_REMOUNT|keep|add, "")
-}
-
-func readonlyPath(p string) error {
-	if err := unix.Mount(p, p, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		if errors.Is(err, unix.ENOENT) {
-			return nil
-		}
-		return err
-	}
-	return remount(p, unix.MS_RDONLY)
-}
-
-func maskPath(p string) error {
-	err := unix.Mount("/dev/null", p, "", unix.MS_BIND, "")
-	switch {
-	case errors.Is(err, unix.ENOTDIR):
-		return unix.Mount("tmpfs", p, "tmpfs", unix.MS_RDONLY, "size=0k")
-	case errors.Is(err, unix.ENOENT):
-		return nil
-	}
-	return err
-}

@@ -57,6 +57,7 @@ func compile(id string, b *oci.Bundle, joins Joins) (*Container, error) {
 		ID: id, Rootfs: id + "/rootfs", RootReadonly: s.Root.Readonly,
 		Hostname: s.Hostname, Domainname: s.Domainname,
 		MaskedPaths: s.Linux.MaskedPaths, ReadonlyPaths: s.Linux.ReadonlyPaths,
+		RootfsShare: propagationOptions[s.Linux.RootfsPropagation],
 	}}
 	r := &c.Request
 	for _, ns := range own {
@@ -72,7 +73,7 @@ func compile(id string, b *oci.Bundle, joins Joins) (*Container, error) {
 	}
 	r.Process = *p
 	c.Shares = append(c.Shares, vm.Share{Name: r.Rootfs, Source: b.Rootfs, ReadOnly: s.Root.Readonly})
-	if err := c.mounts(s.Mounts); err != nil {
+	if err := c.mounts(s); err != nil {
 		return nil, err
 	}
 	if err := c.hooks(b); err != nil {

@@ -65,7 +65,7 @@ func TestMounts(t *testing.T) {
 		{"flags", specs.Mount{Type: "tmpfs", Source: "x", Options: []string{"nosuid", "nodev", "noexec", "ro", "relatime"}},
 			api.Mount{Source: "x", Type: "tmpfs", Flags: unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY | unix.MS_RELATIME}, nil},
 		{"the last of opposites counts", specs.Mount{Type: "proc", Options: []string{"ro", "rw", "exec", "noexec"}},
-			api.Mount{Type: "proc", Flags: unix.MS_NOEXEC}, nil},
+			api.Mount{Type: "proc", Flags: unix.MS_NOEXEC, ClearFlags: unix.MS_RDONLY}, nil},
 		{"data", specs.Mount{Type: "tmpfs", Options: []string{"size=1k", "nosuid", "mode=755"}},
 			api.Mount{Type: "tmpfs", Flags: unix.MS_NOSUID, Data: "size=1k,mode=755"}, nil},
 		{"options that mean nothing", specs.Mount{Type: "sysfs", Options: []string{"defaults", "acl"}}, api.Mount{Type: "sysfs"}, nil},
@@ -199,9 +199,6 @@ func TestRefusals(t *testing.T) {
 		}},
 		{"process.rlimits[0].type", func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NONE"}} }},
 		{"mounts[0].type", func(s *specs.Spec) { s.Mounts = []specs.Mount{{Destination: "/x", Type: "nfs", Source: "s:/"}} }},
-		{"mounts[0].uidMappings", func(s *specs.Spec) {
-			s.Mounts = []specs.Mount{{Destination: "/x", Type: "bind", Source: "/", UIDMappings: []specs.LinuxIDMapping{{Size: 1}}}}
-		}},
 	}
 	for _, tt := range tests {
 		_, err := New("c", bundle(tt.change))

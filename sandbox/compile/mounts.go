@@ -33,9 +33,10 @@ var mountOptions = map[string]mountFlag{
 	"nodiratime": {false, unix.MS_NODIRATIME}, "diratime": {true, unix.MS_NODIRATIME},
 	"relatime": {false, unix.MS_RELATIME}, "norelatime": {true, unix.MS_RELATIME},
 	"strictatime": {false, unix.MS_STRICTATIME}, "nostrictatime": {true, unix.MS_STRICTATIME},
-	"lazytime": {false, unix.MS_LAZYTIME}, "iversion": {false, unix.MS_I_VERSION},
+	"lazytime": {false, unix.MS_LAZYTIME}, "nolazytime": {true, unix.MS_LAZYTIME},
+	"iversion": {false, unix.MS_I_VERSION}, "noiversion": {true, unix.MS_I_VERSION},
 	"silent": {false, unix.MS_SILENT}, "loud": {true, unix.MS_SILENT},
-	"nosymfollow": {false, 0x100}, "symfollow": {true, 0x100},
+	"nosymfollow": {false, unix.MS_NOSYMFOLLOW}, "symfollow": {true, unix.MS_NOSYMFOLLOW},
 	"defaults": {}, "acl": {}, "noacl": {},
 }
 
@@ -46,40 +47,99 @@ var propagationOptions = map[string]uint64{
 	"unbindable": unix.MS_UNBINDABLE, "runbindable": unix.MS_UNBINDABLE | unix.MS_REC,
 }
 
+type mountAttr struct {
+	clear bool
+	attr  uint64
+}
+
+// recursiveOptions are attributes of mount_setattr(2), for a mount and all below it.
+// Those about access times exclude each other; cleared, the default is left.
+var recursiveOptions = map[string]mountAttr{
+	"rro": {false, unix.MOUNT_ATTR_RDONLY}, "rrw": {true, unix.MOUNT_ATTR_RDONLY},
+	"rnosuid": {false, unix.MOUNT_ATTR_NOSUID}, "rsuid": {true, unix.MOUNT_ATTR_NOSUID},
+	"rnodev": {false, unix.MOUNT_ATTR_NODEV}, "rdev": {true, unix.MOUNT_ATTR_NODEV},
+	"rnoexec": {false, unix.MOUNT_ATTR_NOEXEC}, "rexec": {true, unix.MOUNT_ATTR_NOEXEC},
+	"rnodiratime": {false, unix.MOUNT_ATTR_NODIRATIME}, "rdiratime": {true, unix.MOUNT_ATTR_NODIRATIME},
+	"rnosymfollow": {false, unix.MOUNT_ATTR_NOSYMFOLLOW}, "rsymfollow": {true, unix.MOUNT_ATTR_NOSYMFOLLOW},
+	"rnoatime": {false, unix.MOUNT_ATTR_NOATIME}, "ratime": {true, unix.MOUNT_ATTR__ATIME},
+	"rstrictatime": {false, unix.MOUNT_ATTR_STRICTATIME}, "rnostrictatime": {true, unix.MOUNT_ATTR__ATIME},
+	"rrelatime": {true, unix.MOUNT_ATTR__ATIME}, "rnorelatime": {},
+}
+
 // guestTypes are file systems without a source on the host.
 var guestTypes = map[string]bool{"proc": true, "sysfs": true, "tmpfs": true, "devpts": true, "mqueue": true,
 	"cgroup": true, "cgroup2": true, "ramfs": true, "securityfs": true, "bpf": true}
 
-func (c *Container) mounts(list []specs.Mount) error {
-	for i := range list {
-		m := &list[i]
-		name := fmt.Sprintf("mounts[%d]", i)
-		out := api.Mount{Source: m.Source, Target: m.Destination, Type: m.Type}
-		if len(m.UIDMappings)+len(m.GIDMappings) > 0 {
-			return field(name+".uidMappings", "idmapped mounts are not supported in the guest")
+// mountOption adds one option to a mount. The last of opposites counts. What is not
+// known here is left to the file system: the result is false.
+func mountOption(m *api.Mount, option string) bool {
+	if f, ok := mountOptions[option]; ok {
+		if f.clear {
+			m.Flags &^= f.flag
+			m.ClearFlags |= f.flag
+		} else {
+			m.Flags |= f.flag
+			m.ClearFlags &^= f.flag
 		}
+		return true
+	}
+	if r, ok := recursiveOptions[option]; ok {
+		if r.attr&unix.MOUNT_ATTR__ATIME != 0 {
+			m.AttrSet &^= unix.MOUNT_ATTR__ATIME
+			m.AttrClear |= unix.MOUNT_ATTR__ATIME
+		}
+		if r.clear {
+			m.AttrSet &^= r.attr
+			m.AttrClear |= r.attr
+		} else {
+			m.AttrSet |= r.attr
+			m.AttrClear &^= r.attr &^ unix.MOUNT_ATTR__ATIME
+		}
+		return true
+	}
+	if p, ok := propagationOptions[option]; ok {
+		const slaveOnly = unix.MS_SLAVE | unix.MS_REC
+		if p&unix.MS_SHARED != 0 && m.Propagation&unix.MS_SLAVE != 0 {
+			p |= m.Propagation & slaveOnly // a slave that has slaves of its own
+		}
+		m.Propagation = p
+		return true
+	}
+	switch option {
+	case "tmpcopyup":
+		m.CopyUp = true
+	case "idmap", "ridmap":
+		m.IDMap = &api.IDMap{Recursive: option == "ridmap"}
+	default:
+		return false
+	}
+	return true
+}
+
+func (c *Container) mounts(s *specs.Spec) error {
+	for i := range s.Mounts {
+		m := &s.Mounts[i]
+		out := api.Mount{Source: m.Source, Target: m.Destination, Type: m.Type}
 		var data []string
 		for _, o := range m.Options {
-			if f, ok := mountOptions[o]; ok && f.clear {
-				out.Flags &^= f.flag
-			} else if ok {
-				out.Flags |= f.flag
-			} else if p, ok := propagationOptions[o]; ok {
-				out.Propagation |= p
-			} else {
+			if !mountOption(&out, o) {
 				data = append(data, o)
 			}
 		}
-		if m.Type == "bind" && out.Flags&unix.MS_BIND == 0 {
+		idMap(&out, m, s.Linux)
+		if m.Type == "bind" && out.Flags&(unix.MS_BIND|unix.MS_REMOUNT) == 0 {
 			out.Flags |= unix.MS_BIND | unix.MS_REC
 		}
 		out.Data = strings.Join(data, ",")
+		name := fmt.Sprintf("mounts[%d]", i)
 		switch {
-		case oci.IsBind(m) || out.Flags&unix.MS_BIND != 0:
+		case out.Flags&unix.MS_REMOUNT != 0:
+		case oci.IsBind(m):
 			if _, err := os.Stat(m.Source); err != nil {
 				return field(name+".source", "%v", err)
 			}
-			share := vm.Share{Name: fmt.Sprintf("%s/mounts/%d", c.Request.ID, i), Source: m.Source, ReadOnly: out.Flags&unix.MS_RDONLY != 0}
+			readOnly := out.Flags&unix.MS_RDONLY != 0 || out.AttrSet&unix.MOUNT_ATTR_RDONLY != 0
+			share := vm.Share{Name: fmt.Sprintf("%s/mounts/%d", c.Request.ID, i), Source: m.Source, ReadOnly: readOnly}
 			c.Shares = append(c.Shares, share)
 			out.Source, out.Shared, out.Data = share.Name, true, ""
 		case !guestTypes[m.Type]:
@@ -88,4 +148,27 @@ func (c *Container) mounts(list []specs.Mount) error {
 		c.Request.Mounts = append(c.Request.Mounts, out)
 	}
 	return nil
+}
+
+// idMap maps a mount's ids as it says itself or, with the option alone, as the
+// container's user namespace does.
+func idMap(out *api.Mount, m *specs.Mount, l *specs.Linux) {
+	uids, gids := m.UIDMappings, m.GIDMappings
+	switch {
+	case out.IDMap == nil && len(uids) == 0:
+		return
+	case out.IDMap == nil:
+		out.IDMap = &api.IDMap{}
+	case len(uids) == 0:
+		uids, gids = l.UIDMappings, l.GIDMappings
+	}
+	out.IDMap.UIDs, out.IDMap.GIDs = idMappings(uids), idMappings(gids)
+}
+
+func idMappings(list []specs.LinuxIDMapping) []api.IDMapping {
+	var out []api.IDMapping
+	for _, m := range list {
+		out = append(out, api.IDMapping{Container: m.ContainerID, Host: m.HostID, Size: m.Size})
+	}
+	return out
 }

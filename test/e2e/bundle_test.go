@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"kata/oci"
 )
@@ -119,4 +121,16 @@ func readFile(t *testing.T, name string) string {
 func sha256File(t *testing.T, name string) string {
 	t.Helper()
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(readFile(t, name))))
+}
+
+func makeFIFO(name string) error { return unix.Mkfifo(name, 0o644) }
+
+// touchAt sets the times of files, in seconds.
+func touchAt(t *testing.T, seconds int64, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if err := os.Chtimes(name, time.Unix(seconds, 0), time.Unix(seconds, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
