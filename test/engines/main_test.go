@@ -9,10 +9,13 @@ package engines
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -106,4 +109,19 @@ func makeImage(file string) error {
 	}
 	defer f.Close()
 	return image.WriteOCIArchive(f, root, image.Config{Cmd: []string{"sh"}, Env: []string{"PATH=/bin"}})
+}
+
+// dial returns what a server says before it hangs up.
+func dial(address string) (string, int) {
+	c, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return err.Error(), 1
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	said, err := io.ReadAll(io.LimitReader(c, 1<<16))
+	if err != nil {
+		return err.Error(), 1
+	}
+	return string(said), 0
 }

@@ -54,6 +54,11 @@ func newPodman(t *testing.T) podman {
 		// What Podman keeps is its own, not the containers'.
 		removeCgroups("libpod_parent/conmon", "libpod_parent")
 		_ = exec.Command("umount", "-R", dir+"/storage/overlay").Run()
+		_ = exec.Command("umount", "/run/netns").Run()
+		bridges, _ := filepath.Glob("/sys/class/net/cni-podman*")
+		for _, b := range bridges {
+			_ = exec.Command("ip", "link", "delete", filepath.Base(b)).Run()
+		}
 	})
 	return p
 }
