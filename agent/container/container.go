@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kata/agent/api"
+	"kata/rootfs"
 )
 
 // State of a container, as the OCI runtime specification names them.
@@ -78,7 +79,7 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return err
 	}
-	root := &rootBuilder{req: req, reaper: c.reaper, pid: c.init.pid, root: -1, null: -1, empty: -1}
+	root := &rootBuilder{req: req, reaper: c.reaper, pid: c.init.pid, root: rootfs.Root{FD: -1}, null: -1, empty: -1}
 	defer root.close()
 	if err := root.openSources(); err != nil {
 		return err

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"kata/agent/api"
+	"kata/rootfs"
 )
 
 var defaultLinks = [][2]string{
@@ -25,7 +25,7 @@ func (b *rootBuilder) devices() error {
 			return fmt.Errorf("linux.devices: %s: %w", d.Path, err)
 		}
 	}
-	dev, err := b.openInRoot("dev", unix.O_PATH|unix.O_DIRECTORY)
+	dev, err := b.root.Open("dev")
 	if errors.Is(err, unix.ENOENT) {
 		return nil // a container may do without /dev
 	}
@@ -43,37 +43,57 @@ func (b *rootBuilder) devices() error {
 }
 
 func (b *rootBuilder) device(d api.Device) error {
-	dir, name := filepath.Split(strings.Trim(filepath.Clean("/"+d.Path), "/"))
-	parent, _, err := b.target("/"+dir, false)
+	dir, name := filepath.Split(rootfs.Relative(d.Path))
+	parent, _, err := b.root.Make(dir, false)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(parent)
-	err = unix.Mknodat(parent, name, d.Mode, int(unix.Mkdev(d.Major, d.Minor)))
-	if errors.Is(err, unix.EEXIST) {
+	err = makeNode(parent, name, d)
+	switch {
+	case errors.Is(err, unix.EEXIST):
 		return nil
+	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP):
+		return b.lendDevice(d) // the host's files take no device nodes
 	}
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) {
-		// A shared directory takes no device nodes: lend the guest's own.
-		return b.lend("/dev/"+name, d.Path)
+	return err
+}
+
+func makeNode(parent int, name string, d api.Device) error {
+	if err := unix.Mknodat(parent, name, d.Mode, int(unix.Mkdev(d.Major, d.Minor))); err != nil {
+		return err
 	}
+	if err := unix.Fchownat(parent, name, int(d.UID), int(d.GID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	return unix.Fchmodat(parent, name, d.Mode&0o7777, 0)
+}
+
+// lendDevice makes a node in a file system of its own and mounts it at the path.
+func (b *rootBuilder) lendDevice(d api.Device) error {
+	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return err
 	}
-	if err := unix.Fchmodat(parent, name, d.Mode&0o7777, 0); err != nil {
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
 		return err
 	}
-	return unix.Fchownat(parent, name, int(d.UID), int(d.GID), unix.AT_SYMLINK_NOFOLLOW)
-}
-
-// lend makes a file of the guest appear in the container.
-func (b *rootBuilder) lend(file, target string) error {
-	tree, err := openTree(file, false)
+	dir, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	const name = "node"
+	if err := makeNode(dir, name, d); err != nil {
+		return err
+	}
+	tree, err := unix.OpenTree(dir, name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(tree)
-	place, _, err := b.target(target, true)
+	place, _, err := b.root.Make(d.Path, true)
 	if err != nil {
 		return err
 	}

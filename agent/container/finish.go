@@ -35,11 +35,11 @@ func (b *rootBuilder) finish() error {
 	}
 	// The last: a mount that is unbindable can be no source.
 	if b.req.RootReadonly {
-		if err := setAttributes(b.root, unix.MOUNT_ATTR_RDONLY, 0, false); err != nil {
+		if err := setAttributes(b.root.FD, unix.MOUNT_ATTR_RDONLY, 0, false); err != nil {
 			return fmt.Errorf("root.readonly: %w", err)
 		}
 	}
-	if err := propagate(b.root, b.req.RootfsShare); err != nil {
+	if err := propagate(b.root.FD, b.req.RootfsShare); err != nil {
 		return fmt.Errorf("linux.rootfsPropagation: %w", err)
 	}
 	return nil
@@ -48,7 +48,7 @@ func (b *rootBuilder) finish() error {
 // onPath calls f with an existing file of the container. Links are followed, but not
 // those of /proc that lead anywhere.
 func (b *rootBuilder) onPath(path string, f func(fd int) error) error {
-	fd, err := unix.Openat2(b.root, relative(path), &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: inRoot})
+	fd, err := b.root.Open(path)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}

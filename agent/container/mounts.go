@@ -155,7 +155,7 @@ func (b *rootBuilder) remount(m *api.Mount) error {
 	}
 	defer unix.Close(fd)
 	var root, here unix.Statfs_t
-	if err := errors.Join(unix.Fstatfs(b.root, &root), unix.Fstatfs(fd, &here)); err != nil {
+	if err := errors.Join(unix.Fstatfs(b.root.FD, &root), unix.Fstatfs(fd, &here)); err != nil {
 		return err
 	}
 	flags, data := uintptr(m.Flags)&^unix.MS_REC, m.Data
@@ -184,7 +184,7 @@ type source struct {
 // a container's have attributes that cannot be changed any more.
 func (b *rootBuilder) openSources() error {
 	var err error
-	if b.root, err = openTree(filepath.Join(api.ShareDir, b.req.Rootfs), true); err != nil {
+	if b.root.FD, err = openTree(filepath.Join(api.ShareDir, b.req.Rootfs), true); err != nil {
 		return fmt.Errorf("root filesystem: %w", err)
 	}
 	b.sources = make([]source, len(b.req.Mounts))
@@ -221,7 +221,7 @@ func (b *rootBuilder) close() {
 			}
 		}
 	}
-	for _, fd := range []int{b.root, b.null, b.empty} {
+	for _, fd := range []int{b.root.FD, b.null, b.empty} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kata/agent/api"
+	"kata/rootfs"
 )
 
 // inProc are the files of /proc that something may be mounted on: runc's list, of
@@ -21,31 +22,17 @@ var inProc = []string{
 // configuration has been checked; here is what links of the image make of it.
 func (b *rootBuilder) mountpoint(m *api.Mount, file bool) (fd int, made bool, err error) {
 	if m.Type == "proc" || m.Type == "sysfs" {
-		fd, made, err = b.ordinaryDirectory(m.Target)
+		fd, made, err = b.root.MakeDirectory(m.Target)
+		if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
+			err = errors.New("must be mounted on an ordinary directory")
+		}
 	} else {
-		fd, made, err = b.target(m.Target, file)
+		fd, made, err = b.root.Make(m.Target, file)
 	}
 	if err == nil {
 		if err = checkPlace(fd, m); err != nil {
 			unix.Close(fd)
 		}
-	}
-	return fd, made, err
-}
-
-// ordinaryDirectory is target for what must be just there: no link is followed.
-func (b *rootBuilder) ordinaryDirectory(path string) (fd int, made bool, err error) {
-	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS}
-	rel := relative(path)
-	fd, err = unix.Openat2(b.root, rel, how)
-	if errors.Is(err, unix.ENOENT) {
-		made = true
-		if err = b.makeParents(rel, false); err == nil {
-			fd, err = unix.Openat2(b.root, rel, how)
-		}
-	}
-	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
-		err = errors.New("must be mounted on an ordinary directory")
 	}
 	return fd, made, err
 }
@@ -57,7 +44,7 @@ func checkPlace(fd int, m *api.Mount) error {
 		return err
 	}
 	switch {
-	case fs.Type == unix.PROC_SUPER_MAGIC && m.Type != "proc" && !slices.Contains(inProc, relative(m.Target)):
+	case fs.Type == unix.PROC_SUPER_MAGIC && m.Type != "proc" && !slices.Contains(inProc, rootfs.Relative(m.Target)):
 		return errors.New("cannot be mounted because it is inside /proc")
 	case fs.Type == unix.SYSFS_MAGIC && m.Type != "sysfs":
 		var st unix.Stat_t
@@ -71,7 +58,7 @@ func checkPlace(fd int, m *api.Mount) error {
 
 // openTarget opens what is mounted at the target already.
 func (b *rootBuilder) openTarget(m *api.Mount) (int, error) {
-	fd, err := unix.Openat2(b.root, relative(m.Target), &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: inRoot})
+	fd, err := b.root.Open(m.Target)
 	if err != nil {
 		return -1, fmt.Errorf("remount: %w", err)
 	}

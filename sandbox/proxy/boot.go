@@ -125,6 +125,9 @@ func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
 			return nil, nil, err
 		}
 	}
+	if err := makeMountPoints(bundle); err != nil {
+		return nil, nil, err
+	}
 	sb, err := sandbox.Boot(context.Background(), *opts)
 	if err != nil {
 		return nil, nil, err

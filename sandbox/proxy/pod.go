@@ -167,6 +167,9 @@ func (p *pod) create(req *CreateRequest) (_ *owner, _ *net.UnixListener, _ *Crea
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %w", oci.ConfigName, err)
 	}
+	if err := makeMountPoints(b); err != nil {
+		return nil, nil, nil, err
+	}
 	l, err := state.At(req.Root, req.ID).Listen()
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("socket of the container: %w", err)

@@ -134,3 +134,5 @@ func touchAt(t *testing.T, seconds int64, names ...string) {
 		}
 	}
 }
+
+func ptr[T any](v T) *T { return &v }

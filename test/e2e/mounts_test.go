@@ -112,3 +112,37 @@ func TestIDMappedMount(t *testing.T) {
 		h.refused(1, []string{"mounts[7].uidMappings", "cannot map ids"}, "create", dir)
 	}
 }
+
+// What is mounted in a root filesystem that cannot be written may still need a place.
+func TestReadonlyRootGetsItsMountPoints(t *testing.T) {
+	h := newHost(t)
+	source := t.TempDir()
+	writeFile(t, filepath.Join(source, "file"), "from the host\n")
+	dir := bundle(t, script("pwd; cat /new/file; touch /new/tmpfs/a && touch /b"), readonlyRoot,
+		mounts(bind(filepath.Join(source, "file"), "/new/file"), tmpfs("/new/tmpfs"), bind(source, "/out/dir"), tmpfs("/dev/nested")),
+		func(s *specs.Spec) { s.Process.Cwd = "/new/cwd" })
+	if err := os.Symlink("/../tmp", filepath.Join(dir, "rootfs/out")); err != nil {
+		t.Fatal(err)
+	}
+	r := h.run(1, dir)
+	equal(t, "output", r.stdout, "/new/cwd\nfrom the host\n")
+	contains(t, "error", r.stderr, "touch: /b: Read-only file system")
+	if _, err := os.Stat(filepath.Join(dir, "rootfs/tmp/dir")); err != nil {
+		t.Errorf("a link of the image was not followed inside of it: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "rootfs/dev/nested")); err == nil {
+		t.Error("the mount point of what is in another mount is in the image")
+	}
+}
+
+// Without a mount at /dev the nodes are in the image's directory, which is the host's.
+func TestDevicesWithoutTmpfs(t *testing.T) {
+	got := newHost(t).runScript("stat -c '%n %a %u:%g %t:%T' /dev/null /dev/mine/null; head -c 2 /dev/mine/null | wc -c; echo x > /dev/null && head -c 4 /dev/zero | wc -c", func(s *specs.Spec) {
+		s.Mounts = []specs.Mount{{Destination: "/proc", Type: "proc", Source: "proc"}}
+		s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/mine/null", Type: "c", Major: 1, Minor: 5, FileMode: ptr(os.FileMode(0o640)), UID: ptr(uint32(7))}}
+		s.Process.Capabilities.Effective = append(s.Process.Capabilities.Effective, "CAP_DAC_OVERRIDE")
+		s.Process.Capabilities.Permitted = s.Process.Capabilities.Effective
+		s.Process.Capabilities.Bounding = s.Process.Capabilities.Effective
+	})
+	equal(t, "output", got, "/dev/null 666 0:0 1:3\n/dev/mine/null 640 7:0 1:5\n2\n4")
+}
