@@ -82,6 +82,9 @@ func (o *order) carryOut() (pid int, err error) {
 			return 0, fmt.Errorf("enter the cgroup: %w", err)
 		}
 	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return 0, fmt.Errorf("hide the first process: %w", err)
+	}
 	if err := o.buildRoot(); err != nil {
 		return 0, fmt.Errorf("build the root: %w", err)
 	}
@@ -169,6 +172,11 @@ func (o *order) buildRoot() error {
 			return fmt.Errorf("%s: %w", o.Tmpfs, err)
 		}
 	}
+	if o.Proc {
+		if err := mountProc(); err != nil {
+			return fmt.Errorf("/proc: %w", err)
+		}
+	}
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return fmt.Errorf("pivot_root: %w", err)
 	}
@@ -176,6 +184,16 @@ func (o *order) buildRoot() error {
 		return fmt.Errorf("detach the host's root: %w", err)
 	}
 	return unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
+}
+
+// mountProc lets the process see itself. PID 1 is the host's executable, and links
+// in /proc lead there: hidepid hides it, because nobody inside may trace what is
+// not dumpable.
+func mountProc() error {
+	if err := os.MkdirAll("./proc", 0o755); err != nil {
+		return err
+	}
+	return unix.Mount("proc", "./proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "hidepid=ptraceable,subset=pid")
 }
 
 func (b boundFD) attach() error {

@@ -26,6 +26,8 @@ type Bind struct {
 	ReadOnly bool
 	// Recursive lets what is mounted below Source in as well.
 	Recursive bool
+	// Device says that Source is a device node that the process may use.
+	Device bool
 }
 
 // Config describes a jail and the process in it.
@@ -40,6 +42,8 @@ type Config struct {
 	// in the jail, and TmpfsBytes its size limit.
 	Tmpfs      string
 	TmpfsBytes int64
+	// Proc mounts /proc, with what belongs to the process and nothing else.
+	Proc bool
 	// Args is the command, Args[0] being its path in the jail, and Env its
 	// whole environment.
 	Args []string
@@ -100,6 +104,7 @@ type order struct {
 	Syscalls       []uint32
 	Rlimits        []Rlimit
 	FixedAddresses bool
+	Proc           bool
 }
 
 type boundFD struct {
@@ -121,7 +126,7 @@ func Start(c *Config) (*Process, error) {
 		files[i] = devNull()
 	}
 	o := order{Dir: c.Dir, Tmpfs: c.Tmpfs, TmpfsBytes: c.TmpfsBytes, Dirs: c.Dirs, Args: c.Args, Env: c.Env,
-		CPUs: c.CPUs, Capabilities: c.Capabilities, Syscalls: c.Syscalls, Rlimits: c.Rlimits, FixedAddresses: c.FixedAddresses}
+		CPUs: c.CPUs, Capabilities: c.Capabilities, Syscalls: c.Syscalls, Rlimits: c.Rlimits, FixedAddresses: c.FixedAddresses, Proc: c.Proc}
 	for _, b := range c.Binds {
 		f, dir, err := openBind(b)
 		if err != nil {
@@ -280,7 +285,10 @@ func openBind(b Bind) (*os.File, bool, error) {
 		return nil, false, err
 	}
 	f := os.NewFile(uintptr(fd), b.Source)
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Propagation: unix.MS_PRIVATE}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID, Propagation: unix.MS_PRIVATE}
+	if !b.Device {
+		attr.Attr_set |= unix.MOUNT_ATTR_NODEV
+	}
 	if b.ReadOnly {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}
