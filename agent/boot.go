@@ -18,8 +18,10 @@ type mountpoint struct {
 
 const safe = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// The kernel mounts /dev itself (CONFIG_DEVTMPFS_MOUNT or devtmpfs.mount=1).
+// On a root that is not an initrd, the kernel has mounted /dev itself
+// (devtmpfs.mount=1): then this is one call that says EBUSY.
 var earlyMounts = []mountpoint{
+	{"dev", "/dev", "devtmpfs", unix.MS_NOSUID | unix.MS_NOEXEC, "mode=755"},
 	{"proc", "/proc", "proc", safe, ""},
 }
 
