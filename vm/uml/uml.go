@@ -129,18 +129,8 @@ func checkKernel(path string) error {
 
 // jailConfig prepares the jail; guestEnds are for the jail only.
 func (m *machine) jailConfig(s vm.Spec, seccompMode string) (*jail.Config, []*os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	conn, guest, err := vm.ChannelPair()
 	if err != nil {
-		return nil, nil, err
-	}
-	host, guest := os.NewFile(uintptr(fds[0]), "channel"), os.NewFile(uintptr(fds[1]), "channel")
-	defer host.Close()
-	// A large buffer lets the guest write a message with one switch of context.
-	_ = unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 1<<20)
-	_ = unix.SetsockoptInt(fds[1], unix.SOL_SOCKET, unix.SO_SNDBUF, 1<<20)
-	conn, err := net.FileConn(host)
-	if err != nil {
-		guest.Close()
 		return nil, nil, err
 	}
 	m.channel = conn
@@ -148,7 +138,7 @@ func (m *machine) jailConfig(s vm.Spec, seccompMode string) (*jail.Config, []*os
 	if err != nil {
 		return nil, nil, err
 	}
-	console, err := m.console(s.Console)
+	console, err := vm.ConsolePipe(s.Console)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -176,21 +166,6 @@ func (m *machine) jailConfig(s vm.Spec, seccompMode string) (*jail.Config, []*os
 		cfg.Binds = append(cfg.Binds, shareBind(sh))
 	}
 	return cfg, []*os.File{guest, null, console}, nil
-}
-
-func (m *machine) console(w io.Writer) (*os.File, error) {
-	r, wr, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	if w == nil {
-		w = io.Discard
-	}
-	go func() {
-		_, _ = io.Copy(w, r) // ends with the machine
-		r.Close()
-	}()
-	return wr, nil
 }
 
 // The descriptors of the kernel: standard I/O, the channel, the network devices.
