@@ -1,5 +1,5 @@
 # make           the commands, into bin/; needs nothing but Go
-# make guest     what a machine boots: kernel and agent, into bin/guest/
+# make guest     what a machine boots: kernels and agent, into bin/guest/
 # make demo      containers in machines, shown and checked
 # make test      everything that must hold
 # make test-engines      real engines, started by the tests
@@ -42,8 +42,10 @@ setup-%:
 guest: setup-build
 	$(call say,building the guest)
 	mkdir -p bin/guest
-	kernel=$$(guest/kernel/build.sh uml)
-	cp --remove-destination "$$kernel" bin/guest/linux-uml
+	for machine in uml x86_64; do
+		kernel=$$(guest/kernel/build.sh $$machine)
+		cp --remove-destination "$$kernel" bin/guest/linux-$$machine
+	done
 	GOOS=linux $(GOBUILD) -o bin/guest/kata-agent ./cmd/kata-agent
 
 demo: setup-demo all guest

@@ -26,13 +26,16 @@ const (
 	maxFile = 1 << 20
 )
 
-// Values of Config.Hypervisor, Config.MinimumIsolation and UML.Mode.
+// Values of Config.Hypervisor, Config.MinimumIsolation, UML.Mode and QEMU.Accelerator.
 const (
 	HypervisorAuto    = "auto"
 	IsolationHardware = "hardware"
 	IsolationSoftware = "software"
 	UMLPtrace         = "ptrace"
 	UMLSeccomp        = "seccomp"
+	QEMUAuto          = "auto"
+	QEMUKVM           = "kvm"
+	QEMUTCG           = "tcg"
 )
 
 // Config is one complete, checked configuration.
@@ -58,6 +61,8 @@ type Config struct {
 	Debug bool
 	// UML holds what only the user-mode kernel driver reads.
 	UML UML
+	// QEMU holds what only the QEMU driver reads.
+	QEMU QEMU
 	// Source says where the values came from: a file's path or BuiltIn.
 	Source string
 }
@@ -70,6 +75,13 @@ type UML struct {
 	Mode string
 }
 
+// QEMU is the [qemu] table.
+type QEMU struct {
+	// Accelerator is what runs the guest's code: QEMUKVM, QEMUTCG (emulation), or
+	// QEMUAuto (the default) for KVM where it works and TCG where it does not.
+	Accelerator string
+}
+
 // Default returns the configuration that is in force without any file.
 func Default() *Config {
 	return &Config{
@@ -79,6 +91,7 @@ func Default() *Config {
 		DefaultVCPUs:     1,
 		BootTimeout:      10 * time.Second,
 		UML:              UML{Mode: UMLPtrace},
+		QEMU:             QEMU{Accelerator: QEMUAuto},
 		Source:           BuiltIn,
 	}
 }
@@ -139,8 +152,11 @@ func readFile(path string) ([]byte, error) {
 // DriverOptions returns what the driver's own table of the configuration says, as
 // that driver reads it.
 func (c *Config) DriverOptions(driver string) map[string]string {
-	if driver == "uml" {
+	switch driver {
+	case "uml":
 		return map[string]string{"mode": c.UML.Mode}
+	case "qemu":
+		return map[string]string{"accelerator": c.QEMU.Accelerator}
 	}
 	return nil
 }

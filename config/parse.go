@@ -52,6 +52,9 @@ type document struct {
 	UML              struct {
 		Mode any `toml:"mode"`
 	} `toml:"uml"`
+	QEMU struct {
+		Accelerator any `toml:"accelerator"`
+	} `toml:"qemu"`
 }
 
 // parse turns the text of a file into a checked configuration.
@@ -74,6 +77,7 @@ func parse(file string, data []byte) (*Config, error) {
 	p.duration("boot_timeout", doc.BootTimeout, &c.BootTimeout, 100*time.Millisecond, 10*time.Minute)
 	p.boolean("debug", doc.Debug, &c.Debug)
 	p.choice("uml.mode", doc.UML.Mode, &c.UML.Mode, UMLPtrace, UMLSeccomp)
+	p.choice("qemu.accelerator", doc.QEMU.Accelerator, &c.QEMU.Accelerator, QEMUAuto, QEMUKVM, QEMUTCG)
 	if len(p.errs) > 0 {
 		return nil, errors.Join(p.errs...)
 	}

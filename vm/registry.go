@@ -65,7 +65,7 @@ func whyNoHardware() string {
 	if r := check.KVM(); r != nil {
 		return r.Error()
 	}
-	return "the host could, but no hypervisor of this release uses it"
+	return "KVM could, but no hypervisor that uses it works here"
 }
 
 // IsolationError says that only software isolation is to be had, and hardware

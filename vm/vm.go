@@ -46,6 +46,9 @@ type Capabilities struct {
 	MaxNICs int
 	// KernelFile is the name of the guest kernel that the driver boots.
 	KernelFile string
+	// BootFactor is how many times longer than the configuration says a boot may
+	// take, because all code is emulated; 0 is 1.
+	BootFactor int
 	// HotShares says that AddShare works.
 	HotShares bool
 }

@@ -78,7 +78,7 @@ func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container,
 			Verbose: cfg.Debug || req.Debug, Options: cfg.DriverOptions(driver.Name()),
 		},
 		CgroupPath: CgroupPath(req.ID, c.CgroupPath), Limits: c.Limits,
-		Hostname: b.Spec.Hostname, BootTimeout: cfg.BootTimeout,
+		Hostname: b.Spec.Hostname, BootTimeout: cfg.BootTimeout * time.Duration(max(caps.BootFactor, 1)),
 	}, nil
 }
 

@@ -4,9 +4,11 @@ package all
 
 import (
 	"kata/vm"
+	"kata/vm/qemu"
 	"kata/vm/uml"
 )
 
 func init() {
 	vm.Register(uml.Driver{})
+	vm.Register(qemu.Driver{}) // emulation is the last resort, and with KVM hardware comes first
 }

@@ -116,7 +116,7 @@ func (s *suite) badKernel(t *testing.T) {
 		{"missing", dir + "/missing", []vm.Phase{vm.PhasePrepare}},
 		{"text", write("text", []byte("this is no kernel, whatever its name says\n")), []vm.Phase{vm.PhasePrepare, vm.PhaseVMM}},
 		{"empty", write("empty", nil), []vm.Phase{vm.PhasePrepare, vm.PhaseVMM}},
-		{"truncated", write("truncated", whole[:len(whole)/2]), []vm.Phase{vm.PhaseVMM, vm.PhaseKernel}},
+		{"truncated", write("truncated", whole[:len(whole)/2]), []vm.Phase{vm.PhasePrepare, vm.PhaseVMM, vm.PhaseKernel}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

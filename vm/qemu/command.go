@@ -1,0 +1,66 @@
+package qemu
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"kata/vm"
+)
+
+// QEMU's descriptors: standard I/O, the channel, the network devices.
+const (
+	channelFD = 3
+	nicFD     = 4
+)
+
+// shareTag is the name by which the guest mounts the shares.
+const shareTag = "share"
+
+// commandLine is QEMU's.
+func commandLine(s vm.Spec, accel accelerator) []string {
+	args := []string{
+		binaryPath, "-name", s.Name,
+		// ACPI lets the guest switch itself off; PIT and PIC are its clock before it
+		// knows a better one.
+		"-machine", "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on",
+		"-m", strconv.Itoa(s.MemoryMiB), "-smp", strconv.Itoa(s.VCPUs),
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+		"-L", firmwarePath, "-bios", firmware[0],
+		"-kernel", kernelPath, "-initrd", initrdPath, "-append", kernelLine(s, accel),
+		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+		"-device", "virtio-serial-device,max_ports=2",
+		"-chardev", fmt.Sprintf("socket,id=channel,fd=%d", channelFD),
+		"-device", "virtserialport,chardev=channel,nr=1",
+		// What is mounted below the share has numbers of other devices.
+		"-fsdev", "local,id=share,path=" + sharePath + ",security_model=passthrough,multidevs=remap",
+		"-device", "virtio-9p-device,fsdev=share,mount_tag=" + shareTag,
+	}
+	if accel == kvm {
+		args = append(args, "-accel", "kvm", "-cpu", "host")
+	} else {
+		args = append(args, "-accel", fmt.Sprintf("tcg,tb-size=%d", translationMiB), "-cpu", "max")
+	}
+	for i, nic := range s.NICs {
+		args = append(args, "-netdev", fmt.Sprintf("dgram,id=net%d,local.type=fd,local.str=%d", i, nicFD+i),
+			"-device", fmt.Sprintf("virtio-net-device,netdev=net%d,mac=%s", i, nic.MAC))
+	}
+	return args
+}
+
+// kernelLine is the kernel's command line. Under emulation the kernel would wait
+// for ever for a clock to measure the processor's with: it is told the frequency.
+func kernelLine(s vm.Spec, accel accelerator) string {
+	line := []string{
+		"console=ttyS0", "panic=-1", "pci=off", "random.trust_cpu=on", "cgroup_no_v1=all",
+		"kata.channel=/dev/vport0p1",
+	}
+	if accel == tcg {
+		line = append(line, "tsc_early_khz=1000000", "lpj=10000000")
+	}
+	if !s.Verbose {
+		line = append(line, "quiet")
+	}
+	return strings.Join(line, " ")
+}

@@ -1,0 +1,139 @@
+package qemu
+
+import (
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"kata/jail"
+	"kata/vm"
+)
+
+const binaryName = "qemu-system-x86_64"
+
+// firmware is what QEMU loads to start a kernel: its first instructions, and what
+// finds the kernel's entry.
+var firmware = []string{"qboot.rom", "pvh.bin"}
+
+// Places of distributions, in order of preference.
+var (
+	binaryDirs   = []string{"/usr/bin", "/usr/local/bin"}
+	firmwareDirs = []string{"/usr/share/qemu", "/usr/local/share/qemu", "/usr/share/qemu-kvm"}
+	moduleDirs   = []string{"/usr/lib/*/qemu", "/usr/lib64/qemu", "/usr/lib/qemu", "/usr/lib64/qemu-kvm"}
+)
+
+// findBinary returns the path of QEMU. Error: vm.Unavailable.
+func findBinary() (string, error) {
+	for _, dir := range binaryDirs {
+		if fi, err := os.Stat(dir + "/" + binaryName); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return dir + "/" + binaryName, nil
+		}
+	}
+	return "", &vm.Unavailable{Driver: Name, Cause: binaryName + " is not in " + strings.Join(binaryDirs, " or "),
+		Remedy: "install QEMU (Debian: qemu-system-x86)"}
+}
+
+// Where the installation appears in the jail.
+const (
+	binaryPath   = "/qemu"
+	firmwarePath = "/firmware"
+	modulePath   = "/modules"
+)
+
+// installation lists the host files that QEMU consists of, as a jail sees them.
+func installation(accel accelerator) ([]jail.Bind, error) {
+	binary, err := findBinary()
+	if err != nil {
+		return nil, err
+	}
+	binds := []jail.Bind{{Source: binary, Target: binaryPath, ReadOnly: true}}
+	for _, name := range firmware {
+		source, err := find(firmwareDirs, name)
+		if err != nil {
+			return nil, fmt.Errorf("QEMU's firmware: %w", err)
+		}
+		binds = append(binds, jail.Bind{Source: source, Target: firmwarePath + "/" + name, ReadOnly: true})
+	}
+	// Where an accelerator is no module, it is part of the binary.
+	module := "accel-" + string(accel) + "-x86_64.so"
+	if source, err := find(moduleDirs, module); err == nil {
+		binds = append(binds, jail.Bind{Source: source, Target: modulePath + "/" + module, ReadOnly: true})
+	}
+	libraries, err := libraries(binary)
+	if err != nil {
+		return nil, fmt.Errorf("QEMU's libraries: %w", err)
+	}
+	for _, path := range libraries {
+		binds = append(binds, jail.Bind{Source: path, Target: path, ReadOnly: true})
+	}
+	return binds, nil
+}
+
+func find(dirs []string, name string) (string, error) {
+	for _, dir := range dirs {
+		if found, _ := filepath.Glob(dir + "/" + name); len(found) > 0 {
+			return found[0], nil
+		}
+	}
+	return "", fmt.Errorf("%s is not in %s", name, strings.Join(dirs, " or "))
+}
+
+// loaderTime bounds what takes some ten milliseconds.
+const loaderTime = 5 * time.Second
+
+// libraries returns the paths of the dynamic loader of a binary and of what it
+// would load. The loader itself says so: it alone knows where it looks.
+func libraries(binary string) ([]string, error) {
+	loader, err := interpreter(binary)
+	if err != nil || loader == "" {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), loaderTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, loader, "--list", binary)
+	cmd.Env = []string{}
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s --list %s: %w", loader, binary, err)
+	}
+	paths := []string{loader}
+	for line := range strings.Lines(string(out)) {
+		// NAME => PATH (ADDRESS); the loader and the vDSO have no path.
+		_, after, ok := strings.Cut(line, "=> ")
+		if !ok {
+			continue
+		}
+		path, _, ok := strings.Cut(after, " (0x")
+		if !ok || !filepath.IsAbs(path) {
+			return nil, errors.New(strings.TrimSpace(line))
+		}
+		if path != loader {
+			paths = append(paths, path)
+		}
+	}
+	return paths, nil
+}
+
+// interpreter is the dynamic loader that a binary asks for; a static one asks for
+// none.
+func interpreter(binary string) (string, error) {
+	f, err := elf.Open(binary)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			name, err := io.ReadAll(io.LimitReader(p.Open(), 4096))
+			return strings.TrimRight(string(name), "\x00"), err
+		}
+	}
+	return "", nil
+}

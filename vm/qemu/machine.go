@@ -1,0 +1,212 @@
+package qemu
+
+import (
+	"bufio"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"kata/guest/initrd"
+	"kata/jail"
+	"kata/vm"
+)
+
+// Paths in the jail.
+const (
+	kernelPath = "/linux"
+	initrdPath = "/initrd"
+	sharePath  = "/share"
+	kvmPath    = "/dev/kvm"
+)
+
+type machine struct {
+	*jail.Process
+	channel net.Conn
+	wires   []*wire
+}
+
+// capabilities over files whose owner the user namespace maps: what a guest's root
+// needs to own, read and change the files that it was given.
+var capabilities = []int{unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID}
+
+func start(s vm.Spec) (*machine, error) {
+	prepare := func(err error) error { return &vm.BootError{Phase: vm.PhasePrepare, Cause: err} }
+	cfg, err := jailConfig(s)
+	if err != nil {
+		return nil, prepare(err)
+	}
+	archive, err := writeInitrd(s)
+	if err != nil {
+		return nil, prepare(err)
+	}
+	// The jail keeps the file, the directory need not.
+	defer os.Remove(archive)
+	cfg.Binds = append(cfg.Binds, jail.Bind{Source: archive, Target: initrdPath, ReadOnly: true})
+	m := &machine{}
+	files, err := m.descriptors(s)
+	defer closeAll(files)
+	if err != nil {
+		m.disconnect()
+		return nil, prepare(err)
+	}
+	cfg.Files = files
+	if m.Process, err = jail.Start(cfg); err != nil {
+		m.disconnect()
+		return nil, &vm.BootError{Phase: vm.PhaseVMM, Cause: err}
+	}
+	for _, w := range m.wires {
+		w.run()
+	}
+	return m, nil
+}
+
+// jailConfig is the jail without the files that are made for one machine.
+func jailConfig(s vm.Spec) (*jail.Config, error) {
+	if n := runtime.NumCPU(); s.VCPUs > n {
+		return nil, fmt.Errorf("%d virtual CPUs; this host has %d", s.VCPUs, n)
+	}
+	if err := checkKernel(s.Kernel); err != nil {
+		return nil, err
+	}
+	accel, err := choose(s.Options)
+	if err != nil {
+		return nil, err
+	}
+	binds, err := installation(accel)
+	if err != nil {
+		return nil, err
+	}
+	binds = append(binds, jail.Bind{Source: s.Kernel, Target: kernelPath, ReadOnly: true})
+	if accel == kvm {
+		binds = append(binds, jail.Bind{Source: kvmPath, Target: kvmPath, Device: true})
+	}
+	for _, sh := range s.Shares {
+		binds = append(binds, shareBind(sh))
+	}
+	return &jail.Config{
+		Dir: s.Dir, Binds: binds, Dirs: []string{sharePath},
+		Proc: true, // QEMU changes modes and attributes of shared files by /proc/self/fd
+		Args: commandLine(s, accel), Env: []string{"QEMU_MODULE_DIR=" + modulePath},
+		CPUs: s.CPUs, Cgroup: s.Cgroup, Capabilities: capabilities, Syscalls: syscalls,
+		Rlimits: []jail.Rlimit{{Resource: unix.RLIMIT_CORE, Value: 0}, {Resource: unix.RLIMIT_NOFILE, Value: 65536}},
+	}, nil
+}
+
+// checkKernel tells a file that is no kernel from one that does not boot.
+func checkKernel(path string) error {
+	f, err := elf.Open(path)
+	if _, ok := errors.AsType[*os.PathError](err); ok {
+		return fmt.Errorf("kernel: %w", err)
+	} else if err != nil {
+		return fmt.Errorf("kernel: %s is no whole ELF file: %w", path, err)
+	}
+	defer f.Close()
+	if f.Machine != elf.EM_X86_64 || f.Type != elf.ET_EXEC {
+		return fmt.Errorf("kernel: %s is no kernel for amd64, but %v for %v", path, f.Type, f.Machine)
+	}
+	return nil
+}
+
+// writeInitrd puts the agent into an archive in the machine's directory.
+func writeInitrd(s vm.Spec) (path string, err error) {
+	agent, err := os.Open(s.Agent)
+	if err != nil {
+		return "", fmt.Errorf("agent: %w", err)
+	}
+	defer agent.Close()
+	fi, err := agent.Stat()
+	if err != nil {
+		return "", fmt.Errorf("agent: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(s.Dir, "initrd"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := initrd.Write(w, agent, fi.Size()); err != nil {
+		return "", err
+	}
+	return f.Name(), w.Flush()
+}
+
+// descriptors are QEMU's, in the order of the constants. The caller closes them,
+// also with an error.
+func (m *machine) descriptors(s vm.Spec) (files []*os.File, err error) {
+	stdin, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	w.Close() // nothing comes: an end instead of a device of the host's
+	files = append(files, stdin)
+	console, err := vm.ConsolePipe(s.Console)
+	if err != nil {
+		return files, err
+	}
+	files = append(files, console, console)
+	channel, guest, err := vm.ChannelPair()
+	if err != nil {
+		return files, err
+	}
+	m.channel = channel
+	files = append(files, guest)
+	for _, nic := range s.NICs {
+		w, guest, err := newWire(nic)
+		if err != nil {
+			return files, err
+		}
+		m.wires = append(m.wires, w)
+		files = append(files, guest)
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close() // standard output and error are one: the second time is harmless
+	}
+}
+
+// disconnect gives up the host's ends, except for the channel of a running machine.
+func (m *machine) disconnect() {
+	for _, w := range m.wires {
+		w.close()
+	}
+	if m.Process == nil && m.channel != nil {
+		m.channel.Close()
+	}
+}
+
+func (m *machine) Channel() io.ReadWriteCloser { return m.channel }
+
+func (m *machine) PID() int { return m.Process.PID }
+
+// GuestShare implements vm.Machine. cache=mmap keeps pages of files that are open,
+// for shared mappings, and asks the host for names each time: the host and other
+// containers change them.
+func (m *machine) GuestShare() vm.GuestMount {
+	return vm.GuestMount{Source: shareTag, Type: "9p",
+		Data: "trans=virtio,version=9p2000.L,msize=512000,access=client,cache=mmap"}
+}
+
+func (m *machine) AddShare(s vm.Share) error { return m.Attach(shareBind(s)) }
+
+func (m *machine) RemoveShare(name string) error { return m.Detach(sharePath + "/" + name) }
+
+func shareBind(s vm.Share) jail.Bind {
+	return jail.Bind{Source: s.Source, Target: sharePath + "/" + s.Name, ReadOnly: s.ReadOnly, Recursive: true}
+}

@@ -1,0 +1,105 @@
+// Package qemu is the driver for QEMU: a whole machine with a kernel of its own,
+// separated by the CPU's virtualization extensions where the host's KVM can run
+// guests, and emulated (TCG) where it cannot. The machine type is microvm: no PCI,
+// no disks, only what a container needs.
+//
+// QEMU runs in a jail with its own files and the shares, and holds no capability
+// outside. The package does not build QEMU, speaks no QMP, and offers no snapshots
+// and no hotplug of devices, processors or memory.
+package qemu
+
+import (
+	"context"
+	"runtime"
+
+	"kata/check"
+	"kata/vm"
+)
+
+// Name of the driver in the configuration.
+const Name = "qemu"
+
+// Driver implements vm.Driver.
+type Driver struct{}
+
+// Name implements vm.Driver.
+func (Driver) Name() string { return Name }
+
+// accelerator is what runs the guest's code.
+type accelerator string
+
+const (
+	kvm accelerator = "kvm" // the CPU, under the host's KVM
+	tcg accelerator = "tcg" // QEMU, by translating it
+)
+
+// choose decides between them. A node /dev/kvm is no proof: check.KVM looks closer.
+func choose(options map[string]string) (accelerator, error) {
+	switch want := options["accelerator"]; want {
+	case "", "auto":
+		if check.KVM() == nil {
+			return kvm, nil
+		}
+		return tcg, nil
+	case string(tcg):
+		return tcg, nil
+	case string(kvm):
+		if r := check.KVM(); r != nil {
+			return "", &vm.Unavailable{Driver: Name, Cause: r.Cause,
+				Remedy: r.Remedy + "; or let it emulate, with software isolation: accelerator = \"tcg\" in [qemu]"}
+		}
+		return kvm, nil
+	default:
+		return "", &vm.Unavailable{Driver: Name, Cause: "qemu.accelerator = " + want, Remedy: "it must be \"auto\", \"kvm\" or \"tcg\""}
+	}
+}
+
+const (
+	// overheadMiB is what QEMU may use beyond the guest's memory: itself, its
+	// threads' stacks, and translated code (translationMiB).
+	overheadMiB    = 192
+	translationMiB = 64
+	// maxNICs: microvm has 24 virtio devices, two of them are channel and share.
+	maxNICs = 16
+	// emulatedBoot is how much longer a boot may take when all of it is translated.
+	emulatedBoot = 6
+)
+
+// Probe implements vm.Driver.
+func (Driver) Probe(options map[string]string) (vm.Capabilities, error) {
+	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, HotShares: true, KernelFile: "linux-x86_64"}
+	if runtime.GOARCH != "amd64" {
+		return caps, &vm.Unavailable{Driver: Name, Cause: "this release has a machine for amd64 only"}
+	}
+	if _, err := findBinary(); err != nil {
+		return caps, err
+	}
+	accel, err := choose(options)
+	switch {
+	case err != nil:
+		return caps, err
+	case accel == kvm:
+		caps.Isolation = vm.Hardware
+	default:
+		caps.Isolation, caps.BootFactor = vm.Software, emulatedBoot
+	}
+	return caps, nil
+}
+
+// Start implements vm.Driver.
+func (Driver) Start(ctx context.Context, s vm.Spec) (vm.Machine, error) {
+	m, err := start(s)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		select {
+		case <-ctx.Done():
+			m.Kill()
+		case <-m.Done():
+		}
+		<-m.Done()
+		m.disconnect()
+	}()
+	return m, nil
+}
