@@ -15,7 +15,7 @@ packages() {
 	test) echo busybox-static iproute2 procps jq runc:runc crun:crun ca-certificates qemu-system-x86:qemu-system-x86_64 ;;
 	demo) echo busybox-static mmdebstrap ca-certificates ;;
 	bench) echo busybox-static procps jq runc:runc crun:crun ;;
-	engines) echo busybox-static iproute2 podman crun:crun conmon containernetworking-plugins ;;
+	engines) echo busybox-static iproute2 iptables procps podman crun:crun catatonit conmon containernetworking-plugins ;;
 	*) die "unknown group '$1'; usage: setup.sh build|test|demo|bench|engines..." ;;
 	esac
 }
@@ -38,6 +38,23 @@ runsc() (
 		mv "$work/runsc" "$bin"
 	fi
 	ln -sfn "${bin##*/}" "$KATA_CACHE/peers/runsc"
+)
+
+# Docker Engine as Debian's sid has it, which is newer than the host's. It goes to the
+# cache, not to the system: its programs need nothing but glibc.
+docker() (
+	dir=$KATA_CACHE/peers/docker
+	[ ! -x "$dir/usr/sbin/dockerd" ] || exit 0
+	say "fetching Docker Engine to test with"
+	mkdir -p "${dir%/*}"
+	work=$(mktemp -d "$dir.XXXXXX")
+	trap 'rm -rf "$work"' EXIT
+	private_apt "$work/apt" sid
+	mkdir "$work/debs"
+	(cd "$work/debs" && apt-get -qq download docker.io docker-cli docker-compose containerd >&2) || die "cannot download Docker Engine"
+	for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$work/root"; done
+	rm -rf "$dir"
+	mv "$work/root" "$dir"
 )
 
 # Debian's runc is in sbin, which an ordinary user's PATH lacks.
@@ -64,5 +81,8 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 for group; do
-	[ "$group" != bench ] || runsc
+	case $group in
+	bench) runsc ;;
+	engines) docker ;;
+	esac
 done
