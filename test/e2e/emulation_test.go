@@ -1,19 +1,29 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
+
+// emulate makes the machines of h emulated ones, whatever the host could.
+func (h *host) emulate() {
+	h.t.Helper()
+	h.flags = append(h.flags, "--hypervisor", "qemu")
+	h.withConfig("[qemu]\naccelerator = \"tcg\"\n")
+}
 
 // TestEmulation runs containers in a machine whose every instruction is emulated.
 // What a sandbox does does not depend on the driver; this shows that the commands
 // bring the other one to life, with a kernel of its own and its share.
 func TestEmulation(t *testing.T) {
 	h := newHost(t)
-	h.flags = append(h.flags, "--hypervisor", "qemu")
-	h.withConfig("[qemu]\naccelerator = \"tcg\"\n")
+	h.emulate()
 	dir := bundle(t, script("uname -v; echo from the guest >/new; chmod 640 /new; exec sleep 1000"))
 	id := h.create(dir)
 	h.must("start", id)
@@ -37,6 +47,37 @@ func TestEmulation(t *testing.T) {
 	if r := h.run(3, bundle(t, script("uname -v; exit 3"))); !strings.Contains(r.stdout, "SMP PREEMPT") {
 		t.Errorf("want the kernel of the emulated machine; %s", r)
 	}
+}
+
+// TestEmulatedNetwork: frames go through the owner, both ways.
+func TestEmulatedNetwork(t *testing.T) {
+	h, w := newHost(t), newWire(t)
+	h.emulate()
+	id := h.start(w.namespace(), capabilities("CAP_NET_RAW"))
+	h.must("exec", id, "ping", "-c", "2", "-W", "10", "10.99.0.1")
+	h.must("exec", id, "ping", "-c", "2", "-W", "10", "fd99::1")
+	ip(t, "netns", "exec", w.peer, busybox, "ping", "-q", "-c", "2", "-W", "10", "10.99.0.2")
+	w.transfers(h, id)
+}
+
+// TestEmulatorKilled: the end of QEMU is the end of its containers, and of all the
+// rest.
+func TestEmulatorKilled(t *testing.T) {
+	h := newHost(t)
+	h.emulate()
+	id := h.start()
+	jail := h.state(id).Kata.PIDs["vmm"]
+	children := strings.Fields(readFile(t, fmt.Sprintf("/proc/%d/task/%d/children", jail, jail)))
+	equal(t, "processes in the jail", len(children), 1)
+	pid, err := strconv.Atoi(children[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it stops", func() bool { return h.state(id).Status == "stopped" })
+	h.must("delete", id)
 }
 
 // TestAutoPrefersNativeSpeed: where no driver has hardware isolation, emulation is
