@@ -2,7 +2,6 @@ package container
 
 import (
 	"fmt"
-	"os"
 	"path"
 	"sync"
 
@@ -45,6 +44,9 @@ type Container struct {
 // behind when it fails. find looks up the containers whose namespaces are joined.
 // Errors: api.Error for what the configuration causes.
 func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find) (*Container, error) {
+	if _, err := nullDevice(); err != nil {
+		return nil, err
+	}
 	unmount, err := mountShare(req)
 	if err != nil {
 		return nil, err
@@ -111,11 +113,11 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 		return err
 	}
 	if p.spec.Terminal {
-		if err := bindConsole(p.stdio.child[0]); err != nil {
+		if err := root.bindConsole(p.stdio.child[0]); err != nil {
 			return fmt.Errorf("/dev/console: %w", err)
 		}
 	}
-	if err := makeCwd(p.spec.Cwd); err != nil {
+	if err := root.makeCwd(p.spec.Cwd); err != nil {
 		return err
 	}
 	if err := root.finish(); err != nil {
@@ -127,34 +129,6 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 	}
 	p.script.addProcess(p.spec, &c.fence, command, p.stdio.child)
 	return nil
-}
-
-// makeCwd creates the working directory when it is missing, as runc does.
-func makeCwd(cwd string) error {
-	if cwd == "/" {
-		return nil
-	}
-	if err := os.MkdirAll(cwd, 0o755); err != nil {
-		return fmt.Errorf("process.cwd: %w", err)
-	}
-	return nil
-}
-
-// bindConsole makes a terminal appear as /dev/console (runtime-spec,
-// config-linux.md, "Default Devices").
-func bindConsole(slave int) error {
-	f, err := os.OpenFile("/dev/console", os.O_CREATE|os.O_RDONLY, 0o666)
-	if err != nil {
-		return err
-	}
-	f.Close()
-	// By descriptor: the container's /proc does not know this thread.
-	tree, err := unix.OpenTree(slave, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(tree)
-	return unix.MoveMount(tree, "", unix.AT_FDCWD, "/dev/console", unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 // Start lets the container's process run its command.

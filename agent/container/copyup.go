@@ -49,8 +49,10 @@ func copyEntry(from, to int, name string) error {
 		if n, err = unix.Readlinkat(from, name, target); err == nil {
 			err = unix.Symlinkat(string(target[:n]), to, name)
 		}
+	case unix.S_IFCHR, unix.S_IFBLK:
+		return nil // the image's device nodes are none in the container
 	default:
-		err = unix.Mknodat(to, name, st.Mode, int(st.Rdev))
+		err = unix.Mknodat(to, name, st.Mode, 0)
 	}
 	if err != nil {
 		return err
@@ -85,7 +87,7 @@ func copyDirectory(from, to int, name string) error {
 }
 
 func copyFile(from, to int, name string) error {
-	fd, err := unix.Openat(from, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(from, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ func (s *script) addProcess(p *api.Process, f *fence, path string, stdio [3]int)
 	if p.Terminal {
 		s.add("make the terminal the controlling one", 0, unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0)
 	}
-	s.add("close descriptors", 0, unix.SYS_CLOSE_RANGE, 3, uintptr(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
+	// Closed now, and not by execve: they are the agent's, and a path could name them.
+	s.add("close descriptors", 0, unix.SYS_CLOSE_RANGE, 3, uintptr(^uint32(0)), 0)
 	for _, r := range p.Rlimits {
 		lim := &unix.Rlimit{Cur: r.Soft, Max: r.Hard}
 		s.add("set a resource limit", 0, unix.SYS_SETRLIMIT, uintptr(r.Type), mem(s, lim))
@@ -30,11 +31,22 @@ func (s *script) addProcess(p *api.Process, f *fence, path string, stdio [3]int)
 	} else {
 		s.add("umask", 0, unix.SYS_UMASK, 0o022)
 	}
-	s.add("chdir to "+p.Cwd, 0, unix.SYS_CHDIR, s.str(p.Cwd))
+	s.addCwd(p.Cwd)
 	s.addAttributes(p, f)
 	s.addCredentials(p, f)
 	s.add("exec "+path, 0, unix.SYS_EXECVE, s.str(path), s.strs(p.Args), s.strs(p.Env))
 }
+
+// addCwd enters the working directory, which no link of /proc may name: what a
+// process that is not the container's has open lies outside of the container.
+func (s *script) addCwd(cwd string) {
+	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}
+	const lowest = 3 // that is free
+	s.add("chdir to "+cwd, 0, unix.SYS_OPENAT2, atFDCWD, s.str(cwd), mem(s, how), unix.SizeofOpenHow)
+	s.add("chdir to "+cwd, 0, unix.SYS_FCHDIR, lowest)
+}
+
+const atFDCWD = ^uintptr(99) // -100
 
 const lastCapability = 40 // CAP_CHECKPOINT_RESTORE
 

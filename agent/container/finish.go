@@ -7,14 +7,15 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"kata/agent/api"
 )
 
 // finish does what must be done once the new root is in place.
 func (b *rootBuilder) finish() error {
 	// First: /proc/sys is usually among the read-only paths.
 	for _, kv := range b.req.Sysctls {
-		file := "/proc/sys/" + strings.ReplaceAll(kv.Key, ".", "/")
-		if err := os.WriteFile(file, []byte(kv.Value), 0); err != nil {
+		if err := b.sysctl(kv); err != nil {
 			return fmt.Errorf("linux.sysctl[%q]: %w", kv.Key, err)
 		}
 	}
@@ -43,6 +44,59 @@ func (b *rootBuilder) finish() error {
 		return fmt.Errorf("linux.rootfsPropagation: %w", err)
 	}
 	return nil
+}
+
+// makeCwd creates the working directory when it is missing, as runc does.
+func (b *rootBuilder) makeCwd(cwd string) error {
+	fd, _, err := b.root.Make(cwd, false)
+	if err != nil {
+		return fmt.Errorf("process.cwd: %s: %w", cwd, err)
+	}
+	return unix.Close(fd)
+}
+
+// bindConsole makes a terminal appear as /dev/console (runtime-spec,
+// config-linux.md, "Default Devices").
+func (b *rootBuilder) bindConsole(slave int) error {
+	dev, _, err := b.root.Make("dev", false)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dev)
+	// No link: it would lead the terminal over any file of the container.
+	place, err := unix.Openat2(dev, "console", &unix.OpenHow{Flags: unix.O_CREAT | unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC,
+		Mode: 0o666, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(place)
+	// By descriptor: the container's /proc does not know this thread.
+	tree, err := unix.OpenTree(slave, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(tree)
+	return attach(tree, place)
+}
+
+// sysctl sets a kernel parameter, in /proc and nowhere else.
+func (b *rootBuilder) sysctl(kv api.KeyValue) error {
+	file := "proc/sys/" + strings.ReplaceAll(kv.Key, ".", "/")
+	fd, err := unix.Openat2(b.root.FD, file, &unix.OpenHow{Flags: unix.O_WRONLY | unix.O_NONBLOCK | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS})
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), file)
+	defer f.Close()
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return err
+	}
+	if fs.Type != unix.PROC_SUPER_MAGIC {
+		return errors.New("the container has no proc file system at /proc")
+	}
+	_, err = f.WriteString(kv.Value)
+	return err
 }
 
 // onPath calls f with an existing file of the container. Links are followed, but not

@@ -187,6 +187,10 @@ func (b *rootBuilder) openSources() error {
 	if b.root.FD, err = openTree(filepath.Join(api.ShareDir, b.req.Rootfs), true); err != nil {
 		return fmt.Errorf("root filesystem: %w", err)
 	}
+	// An image may have device nodes in it; those of the container are in its /dev.
+	if err := setAttributes(b.root.FD, unix.MOUNT_ATTR_NODEV, 0, false); err != nil {
+		return fmt.Errorf("root filesystem: %w", err)
+	}
 	b.sources = make([]source, len(b.req.Mounts))
 	for i := range b.sources {
 		b.sources[i] = source{tree: -1, idmap: -1}

@@ -85,12 +85,16 @@ func (s *stdio) open(p *api.Process, streams Streams) error {
 	return nil
 }
 
+// nullDevice is the guest's, open before there is any container: a container's own
+// may be anything.
+var nullDevice = sync.OnceValues(func() (int, error) { return unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0) })
+
 func (s *stdio) openNull(fd int) error {
-	flags := unix.O_RDONLY
-	if fd > 0 {
-		flags = unix.O_WRONLY
+	null, err := nullDevice()
+	if err != nil {
+		return err
 	}
-	n, err := unix.Open("/dev/null", flags|unix.O_CLOEXEC, 0)
+	n, err := unix.FcntlInt(uintptr(null), unix.F_DUPFD_CLOEXEC, 0)
 	s.child[fd] = n
 	return err
 }
@@ -101,7 +105,7 @@ func (s *stdio) openTerminal(p *api.Process, streams Streams) error {
 		return err
 	}
 	s.streams = append(s.streams, st)
-	m, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	m, err := openPTMX()
 	if err != nil {
 		return fmt.Errorf("/dev/ptmx: %w", err)
 	}
@@ -126,6 +130,21 @@ func (s *stdio) openTerminal(p *api.Process, streams Streams) error {
 	go copyIn(s.master, st) // its end must not hang the terminal up
 	s.carry(st, s.master)
 	return nil
+}
+
+// openPTMX opens a new terminal of the container's, if that is what its /dev/ptmx is.
+func openPTMX() (int, error) {
+	fd, err := unix.Openat2(unix.AT_FDCWD, "/dev/ptmx", &unix.OpenHow{
+		Flags: unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_NO_MAGICLINKS})
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(5, 2) {
+		return fd, nil
+	}
+	unix.Close(fd)
+	return -1, errors.New("is not the device of terminals, 5:2")
 }
 
 func (s *stdio) resize(rows, columns uint32) error {
