@@ -147,14 +147,20 @@ func cmdEvents(a *app, args []string) error {
 	if *interval <= 0 {
 		return errors.New("events: --interval must be more than 0")
 	}
-	resp, err := a.call(id, &proxy.Request{Op: proxy.Stats})
+	// One connection for all questions: the proxy stays while it is open.
+	c, err := a.dial(id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	resp, err := a.ask(c, id, &proxy.Request{Op: proxy.Stats})
 	if err != nil {
 		return err
 	}
 	if *once {
 		return a.event("stats", id, makeStats(resp.Stats))
 	}
-	return a.watch(id, *interval, keyed(resp.Stats["memory.events"])["oom_kill"])
+	return a.watch(c, id, *interval, keyed(resp.Stats["memory.events"])["oom_kill"])
 }
 
 func (a *app) event(kind, id string, data any) error {
@@ -171,10 +177,10 @@ const oomInterval = time.Second
 
 // watch prints until the container has ended. So far, the guest's kernel has killed
 // so many processes of the container for memory.
-func (a *app) watch(id string, interval time.Duration, killed uint64) error {
+func (a *app) watch(c *proxy.Conn, id string, interval time.Duration, killed uint64) error {
 	next := time.Now().Add(interval)
 	for {
-		resp, err := a.call(id, &proxy.Request{Op: proxy.Stats, Patience: min(oomInterval, max(time.Until(next), time.Millisecond))})
+		resp, err := a.ask(c, id, &proxy.Request{Op: proxy.Stats, Patience: min(oomInterval, max(time.Until(next), time.Millisecond))})
 		if errors.Is(err, state.ErrGone) || isNotExist(err) {
 			return nil
 		}

@@ -182,16 +182,35 @@ func (a *app) destroy(dir state.Dir, r *state.Record) error {
 	return nil
 }
 
-// call makes a request to a container's sandbox. Errors: state.ErrNotExist; a
+// call makes one request to a container's sandbox. Errors: state.ErrNotExist; a
 // sandbox that is gone is a container that is stopped.
 func (a *app) call(id string, req *proxy.Request) (*proxy.Response, error) {
+	c, err := a.dial(id)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return a.ask(c, id, req)
+}
+
+func (a *app) dial(id string) (*proxy.Conn, error) {
 	dir := state.At(a.root, id)
 	if !dir.Exists() {
 		return nil, fmt.Errorf("container %q: %w", id, state.ErrNotExist)
 	}
-	resp, err := proxy.Call(dir, req)
+	c, err := proxy.Dial(dir)
+	return c, stopped(id, err)
+}
+
+func (a *app) ask(c *proxy.Conn, id string, req *proxy.Request) (*proxy.Response, error) {
+	resp, err := c.CallInTime(req)
+	return resp, stopped(id, err)
+}
+
+// stopped says of which container the proxy is gone.
+func stopped(id string, err error) error {
 	if errors.Is(err, state.ErrGone) {
-		return nil, fmt.Errorf("container %q is stopped: %w", id, state.ErrGone)
+		return fmt.Errorf("container %q is stopped: %w", id, state.ErrGone)
 	}
-	return resp, err
+	return err
 }

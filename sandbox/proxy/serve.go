@@ -109,6 +109,7 @@ func (p *pod) listen(o *owner, l *net.UnixListener) {
 
 func (p *pod) answer(o *owner, c *Conn) {
 	defer c.Close()
+	watches := false
 	for {
 		var req Request
 		if err := c.receive(&req); err != nil {
@@ -131,11 +132,37 @@ func (p *pod) answer(o *owner, c *Conn) {
 			_ = c.send(&Response{Others: p.destroy(o)})
 			o.gone.Do(func() { close(o.destroy) })
 			return
+		case Stats:
+			if !watches {
+				watches = true
+				defer o.watch()()
+			}
 		}
 		if o.reply(c, &req) != nil {
 			return
 		}
 	}
+}
+
+// watch makes the proxy stay for who has asked for statistics until that connection
+// closes, so that the last word on a container that ends between two questions is
+// heard; but not for longer than a waiter would have.
+func (o *owner) watch() (end func()) {
+	o.last.Add(1)
+	over := make(chan struct{})
+	go func() {
+		defer o.last.Done()
+		select {
+		case <-over:
+			return
+		case <-o.ended:
+		}
+		select {
+		case <-over:
+		case <-time.After(lingerTime):
+		}
+	}()
+	return func() { close(over) }
 }
 
 // reply carries a request out; the proxy does not end in between.
