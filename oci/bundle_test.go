@@ -142,10 +142,12 @@ func TestLoadMalformed(t *testing.T) {
 		{"trailing", `{} {}`, "config.json: line 1, column 4: invalid character '{' after top-level value"},
 		{"array", `[]`, "config.json: is a JSON array, want an object"},
 		{"args", `{"process":{"args":"sh"}}`, "config.json: process.args: is a JSON string, want an array"},
-		{"arg", `{"process":{"args":["sh",1]}}`, "config.json: process.args: is a JSON number, want a string"},
+		{"arg", `{"process":{"args":["sh",1]}}`, "config.json: process.args[1]: is a JSON number, want a string"},
 		{"uid", `{"process":{"user":{"uid":-1}}}`, "config.json: process.user.uid: is a JSON number -1, want an integer from 0 to 2^32-1"},
 		{"terminal", `{"process":{"terminal":"yes"}}`, "config.json: process.terminal: is a JSON string, want true or false"},
 		{"limit", `{"linux":{"resources":{"memory":{"limit":1.5}}}}`, "config.json: linux.resources.memory.limit: is a JSON number 1.5, want a 64-bit integer"},
+		{"second of many", `{"mounts":[{"destination":"/a","options":["ro",{"x":[1]}]}],"hostname":1}`, `config.json: mounts[0].options[1]: is a JSON object`},
+		{"odd key", `{"annotations":{"a":"", "b\nc":1}}`, `config.json: annotations["b\nc"]: is a JSON number`},
 		{"annotations", `{"annotations":[]}`, "config.json: annotations: is a JSON array, want an object"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
