@@ -17,6 +17,7 @@ import (
 // kataVerbs are those of the command for people.
 var kataVerbs = []verb{
 	{"run", "[flags] (--rootfs DIR | --bundle DIR | IMAGE.tar) [COMMAND...]", "run a command in a container with a kernel of its own", kataRun},
+	{"check", "[--json]", "say which machines work on this host, and why others do not", kataCheck},
 	{"version", "", "print the version", func(a *app, _ []string) error { a.printVersion(); return nil }},
 }
 

@@ -25,7 +25,7 @@ func Drivers() []Driver { return slices.Clone(registry) }
 // hardware isolation before software. One below minimum is refused: the error
 // (IsolationError) says what each driver lacks and what would allow the rest.
 func Choose(name string, minimum Isolation, options func(driver string) map[string]string) (Driver, Capabilities, error) {
-	var reasons []string
+	var reasons []error
 	var soft Driver
 	var softCaps Capabilities
 	for _, d := range registry {
@@ -38,7 +38,7 @@ func Choose(name string, minimum Isolation, options func(driver string) map[stri
 			if name != Auto {
 				return nil, caps, err
 			}
-			reasons = append(reasons, err.Error())
+			reasons = append(reasons, err)
 		case caps.Isolation == Hardware:
 			return d, caps, nil
 		case soft == nil:
@@ -57,28 +57,50 @@ func Choose(name string, minimum Isolation, options func(driver string) map[stri
 		}
 		return nil, Capabilities{}, fmt.Errorf("hypervisor %q is unknown; there are: %s, %s", name, Auto, strings.Join(names, ", "))
 	}
-	return nil, Capabilities{}, fmt.Errorf("no hypervisor works on this host: %s", strings.Join(reasons, "; "))
+	return nil, Capabilities{}, &NoneError{Reasons: reasons}
 }
 
 // whyNoHardware is what the host itself lacks, whatever the drivers say.
-func whyNoHardware() string {
+func whyNoHardware() error {
 	if r := check.KVM(); r != nil {
-		return r.Error()
+		return r
 	}
-	return "KVM could, but no hypervisor that uses it works here"
+	return errors.New("KVM could, but no hypervisor that uses it works here")
 }
+
+// joined writes several reasons as one line, each once.
+func joined(reasons []error) string {
+	var parts []string
+	for _, r := range reasons {
+		if text := r.Error(); !slices.Contains(parts, text) {
+			parts = append(parts, text)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// NoneError says that no driver works on this host.
+type NoneError struct {
+	Reasons []error // Unavailable, each
+}
+
+func (e *NoneError) Error() string { return "no hypervisor works on this host: " + joined(e.Reasons) }
+
+func (e *NoneError) Unwrap() []error { return e.Reasons }
 
 // IsolationError says that only software isolation is to be had, and hardware
 // isolation is asked for.
 type IsolationError struct {
-	Driver  string   // what would work
-	Reasons []string // why hardware does not
+	Driver  string  // what would work
+	Reasons []error // why hardware does not: Unavailable or check.Reason, each
 }
 
 func (e *IsolationError) Error() string {
 	return fmt.Sprintf("hardware isolation is required, but not available: %s; %q would run with software isolation, "+
-		"if --isolation=software or minimum_isolation = \"software\" in the configuration allowed it", strings.Join(e.Reasons, "; "), e.Driver)
+		"if --isolation=software or minimum_isolation = \"software\" in the configuration allowed it", joined(e.Reasons), e.Driver)
 }
+
+func (e *IsolationError) Unwrap() []error { return e.Reasons }
 
 // IsIsolation says whether err is an IsolationError.
 func IsIsolation(err error) bool {

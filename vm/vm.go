@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"kata/check"
 	"kata/jail"
 )
 
@@ -66,11 +67,37 @@ type Driver interface {
 	Start(ctx context.Context, s Spec) (Machine, error)
 }
 
+// Inspector is a driver that can look closer at this host than Probe does, which is
+// part of every start; a start that fails for one of these reasons names it, too.
+type Inspector interface {
+	// Inspect returns why the driver would not work here (Unavailable), within a
+	// second or two.
+	Inspect(options map[string]string) error
+}
+
+// Variant is one of several ways in which a driver can make machines.
+type Variant struct {
+	Name    string
+	Options map[string]string // the settings that ask for it
+}
+
+// Varied is a driver that has several.
+type Varied interface {
+	Variants() []Variant
+}
+
 // Unavailable is why a driver cannot work on this host.
 type Unavailable struct {
 	Driver string
+	Kind   check.Kind
 	Cause  string // what is missing
 	Remedy string // what to do about it
+	Err    error  // the system's error, or nil
+}
+
+// NotAvailable is a fact about the host that stands in a driver's way.
+func NotAvailable(driver string, r *check.Reason) *Unavailable {
+	return &Unavailable{Driver: driver, Kind: r.Kind, Cause: r.Cause, Remedy: r.Remedy, Err: r.Err}
 }
 
 func (e *Unavailable) Error() string {
@@ -79,6 +106,8 @@ func (e *Unavailable) Error() string {
 	}
 	return fmt.Sprintf("%s: %s; %s", e.Driver, e.Cause, e.Remedy)
 }
+
+func (e *Unavailable) Unwrap() error { return e.Err }
 
 // Spec is everything that a machine is made from. It is plain data.
 type Spec struct {

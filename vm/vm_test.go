@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"slices"
 	"strings"
 	"testing"
+
+	"kata/check"
 )
 
 // fake is a driver that only probes.
@@ -29,7 +33,7 @@ func (fake) Start(context.Context, Spec) (Machine, error) { return nil, errors.E
 
 func TestChoose(t *testing.T) {
 	hard, soft, soft2 := fake{name: "hard", isolation: Hardware}, fake{name: "soft", isolation: Software}, fake{name: "soft2", isolation: Software}
-	broken := fake{"hard", Hardware, &Unavailable{"hard", "no /dev/kvm", "load the module"}}
+	broken := fake{"hard", Hardware, &Unavailable{Driver: "hard", Kind: check.KVMAbsent, Cause: "no /dev/kvm", Remedy: "load the module", Err: fs.ErrNotExist}}
 	dead := fake{"soft", Software, &Unavailable{Driver: "soft", Cause: "user namespaces are off"}}
 	tests := []struct {
 		name    string
@@ -69,6 +73,11 @@ func TestChoose(t *testing.T) {
 						t.Errorf("error %q lacks %q", err, part)
 					}
 				}
+				if u, ok := errors.AsType[*Unavailable](err); ok && (u.Kind == check.KVMAbsent) != errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%+v in %v", u, err)
+				} else if !ok && slices.Contains(tt.errs, "no /dev/kvm; load the module") {
+					t.Errorf("the reason in %v is only text", err)
+				}
 				if IsIsolation(err) != strings.HasPrefix(err.Error(), "hardware isolation") {
 					t.Errorf("IsIsolation(%v) = %v", err, IsIsolation(err))
 				}
@@ -78,6 +87,34 @@ func TestChoose(t *testing.T) {
 				t.Errorf("%v, %+v, %v; want %s", d, caps, err, tt.want)
 			}
 		})
+	}
+}
+
+// many is a driver with variants, which looks closer when asked.
+type many struct{ fake }
+
+func (many) Variants() []Variant {
+	return []Variant{{"fast", map[string]string{"way": "fast"}}, {"slow", map[string]string{"way": "slow"}}}
+}
+
+func (many) Inspect(options map[string]string) error {
+	if options["way"] == "fast" && options["driver"] == "many" {
+		return &Unavailable{Driver: "many", Kind: check.ProgramOld, Cause: "it is old"}
+	}
+	return nil
+}
+
+func TestSurvey(t *testing.T) {
+	saved := registry
+	defer func() { registry = saved }()
+	registry = []Driver{fake{name: "one", isolation: Software}, many{fake{name: "many", isolation: Hardware}}}
+	var got []string
+	for _, f := range Survey(func(name string) map[string]string { return map[string]string{"driver": name} }) {
+		got = append(got, fmt.Sprint(f.Driver, " ", f.Variant, " ", f.Isolation, " ", f.Err))
+	}
+	want := []string{"one  software <nil>", "many fast hardware many: it is old", "many slow hardware <nil>"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"kata/cli"
+	_ "kata/vm/all" // check asks the drivers
 )
 
 var version = "unknown" // set by the linker

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"kata/check"
 	"kata/jail"
 	"kata/vm"
 )
@@ -36,7 +37,7 @@ func findBinary() (string, error) {
 			return dir + "/" + binaryName, nil
 		}
 	}
-	return "", &vm.Unavailable{Driver: Name, Cause: binaryName + " is not in " + strings.Join(binaryDirs, " or "),
+	return "", &vm.Unavailable{Driver: Name, Kind: check.ProgramAbsent, Cause: binaryName + " is not in " + strings.Join(binaryDirs, " or "),
 		Remedy: "install QEMU (Debian: qemu-system-x86)"}
 }
 
@@ -53,22 +54,27 @@ func installation(accel accelerator) ([]jail.Bind, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := examine(binary, accel); err != nil {
+		return nil, err
+	}
 	binds := []jail.Bind{{Source: binary, Target: binaryPath, ReadOnly: true}}
 	for _, name := range firmware {
 		source, err := find(firmwareDirs, name)
 		if err != nil {
-			return nil, fmt.Errorf("QEMU's firmware: %w", err)
+			return nil, &vm.Unavailable{Driver: Name, Kind: check.ProgramAbsent, Cause: "QEMU's firmware: " + err.Error(),
+				Remedy: "install it with QEMU (Debian: qemu-system-data)"}
 		}
 		binds = append(binds, jail.Bind{Source: source, Target: firmwarePath + "/" + name, ReadOnly: true})
 	}
 	// Where an accelerator is no module, it is part of the binary.
-	module := "accel-" + string(accel) + "-x86_64.so"
+	module := accel.module() + ".so"
 	if source, err := find(moduleDirs, module); err == nil {
 		binds = append(binds, jail.Bind{Source: source, Target: modulePath + "/" + module, ReadOnly: true})
 	}
 	libraries, err := libraries(binary)
 	if err != nil {
-		return nil, fmt.Errorf("QEMU's libraries: %w", err)
+		return nil, &vm.Unavailable{Driver: Name, Kind: check.ProgramBroken, Err: err, Cause: "QEMU's libraries: " + err.Error(),
+			Remedy: "install QEMU again"}
 	}
 	for _, path := range libraries {
 		binds = append(binds, jail.Bind{Source: path, Target: path, ReadOnly: true})

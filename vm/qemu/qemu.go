@@ -45,12 +45,13 @@ func choose(options map[string]string) (accelerator, error) {
 		return tcg, nil
 	case string(kvm):
 		if r := check.KVM(); r != nil {
-			return "", &vm.Unavailable{Driver: Name, Cause: r.Cause,
-				Remedy: r.Remedy + "; or let it emulate, with software isolation: accelerator = \"tcg\" in [qemu]"}
+			u := vm.NotAvailable(Name, r)
+			u.Remedy += "; or let it emulate, with software isolation: accelerator = \"tcg\" in [qemu]"
+			return "", u
 		}
 		return kvm, nil
 	default:
-		return "", &vm.Unavailable{Driver: Name, Cause: "qemu.accelerator = " + want, Remedy: "it must be \"auto\", \"kvm\" or \"tcg\""}
+		return "", &vm.Unavailable{Driver: Name, Kind: check.Setting, Cause: "qemu.accelerator = " + want, Remedy: "it must be \"auto\", \"kvm\" or \"tcg\""}
 	}
 }
 
@@ -69,9 +70,11 @@ const (
 func (Driver) Probe(options map[string]string) (vm.Capabilities, error) {
 	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, HotShares: true, KernelFile: "linux-x86_64"}
 	if runtime.GOARCH != "amd64" {
-		return caps, &vm.Unavailable{Driver: Name, Cause: "this release has a machine for amd64 only"}
+		return caps, &vm.Unavailable{Driver: Name, Kind: check.HostArchitecture, Cause: "this release has a machine for amd64 only",
+			Remedy: "use another hypervisor"}
 	}
-	if _, err := findBinary(); err != nil {
+	binary, err := findBinary()
+	if err != nil {
 		return caps, err
 	}
 	accel, err := choose(options)
@@ -79,11 +82,31 @@ func (Driver) Probe(options map[string]string) (vm.Capabilities, error) {
 	case err != nil:
 		return caps, err
 	case accel == kvm:
+		// Another driver may be better than one that cannot start. Emulation is the
+		// last resort, and not worth the time before it is chosen: Start looks.
+		if err := examine(binary, accel); err != nil {
+			return caps, err
+		}
 		caps.Isolation = vm.Hardware
 	default:
 		caps.Isolation, caps.BootFactor = vm.Software, emulatedBoot
 	}
 	return caps, nil
+}
+
+// Variants implements vm.Varied, the best one first.
+func (Driver) Variants() []vm.Variant {
+	return []vm.Variant{{Name: string(kvm), Options: map[string]string{"accelerator": string(kvm)}},
+		{Name: string(tcg), Options: map[string]string{"accelerator": string(tcg)}}}
+}
+
+// Inspect implements vm.Inspector.
+func (Driver) Inspect(options map[string]string) error {
+	accel, err := choose(options)
+	if err == nil {
+		_, err = installation(accel)
+	}
+	return err
 }
 
 // Start implements vm.Driver.

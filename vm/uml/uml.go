@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kata/check"
 	"kata/jail"
 	"kata/vm"
 )
@@ -37,10 +38,11 @@ func (Driver) Probe(options map[string]string) (vm.Capabilities, error) {
 		caps.MaxVCPUs = runtime.NumCPU()
 	}
 	if runtime.GOARCH != "amd64" {
-		return caps, &vm.Unavailable{Driver: Name, Cause: "user-mode Linux exists for amd64 only"}
+		return caps, &vm.Unavailable{Driver: Name, Kind: check.HostArchitecture, Cause: "user-mode Linux exists for amd64 only",
+			Remedy: "use another hypervisor"}
 	}
 	if b, err := os.ReadFile("/proc/sys/user/max_user_namespaces"); err == nil && strings.TrimSpace(string(b)) == "0" {
-		return caps, &vm.Unavailable{Driver: Name, Cause: "user namespaces are switched off",
+		return caps, &vm.Unavailable{Driver: Name, Kind: check.HostNamespaces, Cause: "user namespaces are switched off",
 			Remedy: "set the sysctl user.max_user_namespaces above 0"}
 	}
 	return caps, nil
