@@ -56,7 +56,7 @@ func makeBundles(ctx context.Context, dir, busybox string, probeArgs []string) (
 		{&b.probe, "probe", append([]string{"/bin/probe"}, probeArgs...)},
 	} {
 		*one.to = filepath.Join(dir, "bundle-"+one.name)
-		if err := writeBundle(*one.to, b.rootfs, one.args, one.name != "probe"); err != nil {
+		if err := writeBundle(*one.to, containerSpec(b.rootfs, one.args, one.name != "probe")); err != nil {
 			return nil, err
 		}
 	}
@@ -64,11 +64,11 @@ func makeBundles(ctx context.Context, dir, busybox string, probeArgs []string) (
 }
 
 // writeBundle writes the config.json of one bundle.
-func writeBundle(dir, rootfs string, args []string, readonly bool) error {
+func writeBundle(dir string, spec *specs.Spec) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(containerSpec(rootfs, args, readonly), "", "\t")
+	data, err := json.MarshalIndent(spec, "", "\t")
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,10 @@
 // Command bench measures kata-runtime beside other OCI runtimes in one run and on
 // one machine, and checks the numbers that the project promises.
 //
-// It measures start, idle memory, exec and basic operations of the container's
-// kernel; it does not measure networks or engines, and it never touches a process
-// or container that it did not start.
+// It measures start, idle memory, exec, commands on running containers, basic
+// operations of the container's kernel, and the network between a container and
+// its host; it does not measure engines, and it never touches a process or
+// container that it did not start.
 package main
 
 import (
@@ -36,7 +37,7 @@ type options struct {
 }
 
 // sections are the values of -only.
-var sections = []string{"start", "memory", "exec", "micro"}
+var sections = []string{"start", "memory", "exec", "control", "micro", "network"}
 
 // namespaceMark is set in the environment of the process after it has entered its
 // own mount namespace.
@@ -137,7 +138,7 @@ func run(o *options) (bool, error) {
 		return !slices.ContainsFunc(found, func(r *runtime) bool { return r.name == name })
 	}
 	rep.Verdicts = judge(rep, o.only, isMissing, leftovers)
-	compareMicro(rep)
+	compare(rep)
 	rep.print(os.Stdout)
 	return !failed(rep.Verdicts), writeFiles(o, rep)
 }
@@ -146,10 +147,11 @@ func run(o *options) (bool, error) {
 func measure(ctx context.Context, o *options, s *session, rep *report, found []*runtime) error {
 	probeArgs := []string{"-io-mib", fmt.Sprint(o.ioMiB)}
 	b := &bench{session: s, out: rep, runtimes: found, n: o.n, many: 20, repeats: 3, settle: 2 * time.Second}
-	quiet := time.Second
+	quiet, netArgs := time.Second, networkArgs(time.Second, 1000)
 	if o.quick {
 		b.n, b.many, b.repeats, b.settle, quiet = min(o.n, 3), 3, 1, 500*time.Millisecond, 200*time.Millisecond
 		probeArgs = []string{"-io-mib", "16", "-forks", "10"}
+		netArgs = networkArgs(300*time.Millisecond, 200)
 		rep.note("-quick: few samples, the figures are rough")
 	}
 	b.progress = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
@@ -169,8 +171,12 @@ func measure(ctx context.Context, o *options, s *session, rep *report, found []*
 			b.memory(ctx)
 		case "exec":
 			b.execLatency(ctx)
+		case "control":
+			b.control(ctx)
 		case "micro":
 			b.micro(ctx, probeArgs)
+		case "network":
+			b.network(ctx, netArgs)
 		}
 	}
 	rep.Facts.LoadAfter, rep.Facts.IdleAfter = load(), idle(quiet)

@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// microLines are the probe's figures in the order of the table.
-var microLines = []struct {
-	key, title, unit string
-	higher           bool
-}{
+// microFigures are the probe's in the order of the table.
+var microFigures = []figure{
 	{"getppid_ns", "getppid", "ns", false},
 	{"forkexec_ms", "fork + exec of /bin/true", "ms", false},
 	{"pagefault_us", "page fault", "µs", false},
@@ -25,10 +23,20 @@ var microLines = []struct {
 
 // micro runs the probe in turn on the host and in a container of every runtime.
 func (b *bench) micro(ctx context.Context, probeArgs []string) {
+	b.inTurn(ctx, "micro", microFigures, func(r *runtime) ([]byte, error) {
+		// A probe that was killed leaves its files; the next round starts clean.
+		defer clean(filepath.Join(b.rootfs, "data"))
+		return b.probeOnce(ctx, r, probeArgs)
+	})
+}
+
+// inTurn runs a probe in turn on the host, for which the runtime is nil, and with
+// every runtime, and adds its figures to the report.
+func (b *bench) inTurn(ctx context.Context, what string, figures []figure, probe func(*runtime) ([]byte, error)) {
 	samples := map[string]map[string][]float64{}
 	broken := map[string]bool{}
 	for round := range b.repeats {
-		b.progress("micro: round %d of %d", round+1, b.repeats)
+		b.progress("%s: round %d of %d", what, round+1, b.repeats)
 		for _, r := range append([]*runtime{nil}, b.runtimes...) {
 			name := native
 			if r != nil {
@@ -37,52 +45,44 @@ func (b *bench) micro(ctx context.Context, probeArgs []string) {
 			if broken[name] || ctx.Err() != nil {
 				continue
 			}
-			values, err := b.probeOnce(ctx, r, probeArgs)
+			out, err := probe(r)
+			values, parseErr := parseProbe(out, len(figures))
+			if err == nil {
+				err = parseErr
+			}
 			if err != nil {
 				if ctx.Err() == nil {
-					b.out.note("probe with %s failed: %v", name, err)
+					b.out.note("%s with %s failed: %v", what, name, err)
 				}
 				broken[name] = true
 			}
-			for key, v := range values {
-				if samples[key] == nil {
-					samples[key] = map[string][]float64{}
-				}
-				samples[key][name] = append(samples[key][name], v)
+			for key, v := range values { // after an error, those up to it
+				put(samples, key, name, v)
 			}
 		}
 	}
-	for _, l := range microLines {
-		b.out.add(l.key, l.title, l.unit, l.higher, samples[l.key])
+	for _, f := range figures {
+		b.out.add(f.key, f.title, f.unit, f.higher, samples[f.key])
 	}
 }
 
-// probeOnce runs the probe in a container of r, or on the host for nil. After an
-// error the values up to it are returned too.
-func (b *bench) probeOnce(ctx context.Context, r *runtime, probeArgs []string) (map[string]float64, error) {
-	var out []byte
-	var err error
+// probeOnce runs the probe in a container of r, or on the host for nil.
+func (b *bench) probeOnce(ctx context.Context, r *runtime, probeArgs []string) ([]byte, error) {
 	if r == nil {
 		args := append([]string{"-dir", filepath.Join(b.rootfs, "data"), "-true", filepath.Join(b.rootfs, "bin", "true")}, probeArgs...)
-		_, out, err = b.session.exec(ctx, filepath.Join(b.rootfs, "bin", "probe"), args...)
-	} else {
-		id := b.newID(r)
-		_, out, err = b.run(ctx, r, "run", "--bundle", b.probe, id)
-		if err == nil {
-			b.forget(id)
-		}
+		_, out, err := b.session.exec(ctx, filepath.Join(b.rootfs, "bin", "probe"), args...)
+		return out, err
 	}
-	values, parseErr := parseProbe(out)
-	// A probe that was killed leaves its files; the next round starts clean.
-	clean(filepath.Join(b.rootfs, "data"))
+	id := b.newID(r)
+	_, out, err := b.run(ctx, r, "run", "--bundle", b.probe, id)
 	if err == nil {
-		err = parseErr
+		b.forget(id)
 	}
-	return values, err
+	return out, err
 }
 
-// parseProbe reads the probe's lines; a runtime may print others in between.
-func parseProbe(out []byte) (map[string]float64, error) {
+// parseProbe reads that many of the probe's lines; a runtime may print others in between.
+func parseProbe(out []byte, want int) (map[string]float64, error) {
 	values := map[string]float64{}
 	for text := range strings.Lines(string(out)) {
 		var one struct {
@@ -93,8 +93,8 @@ func parseProbe(out []byte) (map[string]float64, error) {
 			values[one.Name] = *one.Value
 		}
 	}
-	if len(values) < len(microLines) {
-		return values, fmt.Errorf("%d of %d figures", len(values), len(microLines))
+	if len(values) < want {
+		return values, fmt.Errorf("%d of %d figures", len(values), want)
 	}
 	return values, nil
 }
@@ -107,15 +107,19 @@ func clean(dir string) {
 	}
 }
 
-// compareMicro notes the lines on which kata is slower than runsc.
-func compareMicro(r *report) {
-	for _, m := range microLines {
-		l := r.line(m.key)
+// compare notes the lines on which kata is slower than runsc.
+func compare(r *report) {
+	figures := slices.Concat(microFigures, networkFigures)
+	for _, c := range controls {
+		figures = append(figures, c.figure)
+	}
+	for _, f := range figures {
+		l := r.line(f.key)
 		if l == nil {
 			continue
 		}
 		if v, ok := l.ratio(kata, runsc); ok && v > 1 {
-			r.note("%s: kata is %.2f times slower than runsc", m.title, v)
+			r.note("%s: kata is %.2f times slower than runsc", f.title, v)
 		}
 	}
 }

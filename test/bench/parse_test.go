@@ -58,11 +58,11 @@ func TestParseProbe(t *testing.T) {
 {"name":"read_mbs","value":8000}
 {"name":"smallfiles_ms","value":120}
 `
-	got, err := parseProbe([]byte(out))
+	got, err := parseProbe([]byte(out), len(microFigures))
 	if err != nil || got["read_mbs"] != 8000 || len(got) != 7 {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if got, err := parseProbe([]byte(out[:60])); err == nil || len(got) != 1 {
+	if got, err := parseProbe([]byte(out[:60]), len(microFigures)); err == nil || len(got) != 1 {
 		t.Errorf("half the output: %v, %v", got, err)
 	}
 }

@@ -78,7 +78,7 @@ func TestJudge(t *testing.T) {
 func TestPrint(t *testing.T) {
 	r := example()
 	r.Verdicts = judge(r, all(), func(string) bool { return false }, 0)
-	compareMicro(r)
+	compare(r)
 	var b strings.Builder
 	r.print(&b)
 	for _, want := range []string{"missing   crun: not found", "run /bin/true", "0.64", "PASS", "note: read 64 KiB blocks: kata is 2.00 times slower", "Spread", "2.00"} {

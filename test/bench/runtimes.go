@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +16,8 @@ const (
 	runsc  = "runsc"
 	native = "native"
 )
+
+const runscNoNetwork = "--network=none"
 
 // runtime is one program with an OCI command line.
 type runtime struct {
@@ -73,11 +76,22 @@ func findRuntimes(names []string, bin, isolation string) (found []*runtime, miss
 func runscFlags(name string) []string {
 	switch name {
 	case "runsc-ptrace":
-		return []string{"--platform=ptrace", "--network=none"}
+		return []string{"--platform=ptrace", runscNoNetwork}
 	case "runsc-disk":
-		return []string{"--platform=systrap", "--network=none", "--overlay2=none"}
+		return []string{"--platform=systrap", runscNoNetwork, "--overlay2=none"}
 	}
-	return []string{"--platform=systrap", "--network=none"}
+	return []string{"--platform=systrap", runscNoNetwork}
+}
+
+// networked is r for containers with a network: gVisor's own stack then takes over
+// the interfaces of the namespace.
+func (r *runtime) networked() *runtime {
+	with := *r
+	with.global = slices.Clone(r.global)
+	if i := slices.Index(with.global, runscNoNetwork); i >= 0 {
+		with.global[i] = "--network=sandbox"
+	}
+	return &with
 }
 
 // findRunsc looks in PATH and where the project's set-up puts peers.

@@ -145,23 +145,8 @@ func (b *bench) phasesOnce(ctx context.Context, r *runtime) (*kataState, error) 
 // execLatency measures whole commands that execute /bin/true in running containers.
 func (b *bench) execLatency(ctx context.Context) {
 	b.progress("exec: %d rounds of exec /bin/true", b.n)
-	ids := map[string]string{}
-	defer func() {
-		for _, r := range b.runtimes {
-			if id := ids[r.name]; id != "" {
-				b.tidy(r, id)
-			}
-		}
-	}()
-	samples := b.rounds(ctx, "exec", b.n, warmUps, func(r *runtime) (time.Duration, error) {
-		if ids[r.name] == "" {
-			id, err := b.up(ctx, r)
-			ids[r.name] = id
-			if err != nil {
-				return 0, err
-			}
-		}
-		took, _, err := b.run(ctx, r, "exec", ids[r.name], "/bin/true")
+	samples := b.inRunning(ctx, "exec", func(r *runtime, id string) (time.Duration, error) {
+		took, _, err := b.run(ctx, r, "exec", id, "/bin/true")
 		return took, err
 	})
 	b.out.add("exec", "exec /bin/true", "ms", false, samples)

@@ -30,6 +30,9 @@ func main() {
 	mib := flag.Int("io-mib", 128, "size of the file for sequential I/O, in MiB")
 	forks := flag.Int("forks", 50, "number of fork+exec")
 	files := flag.Int("files", 2000, "number of small files")
+	peer := flag.String("network", "", "measure the network to `address:port` of the benchmark, and nothing else")
+	length := flag.Duration("time", time.Second, "length of a measurement of the network")
+	pings := flag.Int("pings", 500, "number of round trips")
 	flag.Parse()
 	out := json.NewEncoder(os.Stdout)
 	emit := func(name string, value float64) { out.Encode(result{name, value}) }
@@ -39,6 +42,9 @@ func main() {
 		func() error { return pageFault(emit) },
 		func() error { return fileIO(emit, *dir, *mib) },
 		func() error { return smallFiles(emit, *dir, *files) },
+	}
+	if *peer != "" {
+		steps = []func() error{func() error { return network(emit, *peer, *length, *pings) }}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
