@@ -79,7 +79,7 @@ conformance-oci: setup-test all guest
 	$(call say,OCI validation programs with runc and with kata-runtime)
 	go build -o bin/conformance-oci ./test/conformance
 	programs=$$(test/conformance/build.sh)
-	bin/conformance-oci -programs "$$programs"
+	bin/conformance-oci -programs "$$programs" 2>&1 | tee bin/conformance.log
 
 bench: setup-bench all guest
 	$(call say,measuring)

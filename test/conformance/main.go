@@ -1,7 +1,7 @@
 // Command conformance runs the validation programs of the OCI's runtime-tools with
 // runc and with kata-runtime, on two stages side by side, and compares what they
 // say line by line. It fails when a line that runc passes fails here, unless the
-// file of exceptions has it; when an exception is not needed; and when kata-runtime
+// file of exceptions has it; when the line of an exception passes; and when kata-runtime
 // leaves something on its stage.
 //
 // It does not judge what runc fails as well: those programs ask for what the machine
@@ -68,53 +68,6 @@ func parse() (o options, err error) {
 		}
 	}
 	return o, nil
-}
-
-// compareAll runs the programs with both runtimes and returns the exit code.
-func compareAll(o options) (int, error) {
-	exceptions, err := readExceptions(exceptionsFile)
-	if err != nil {
-		return 0, err
-	}
-	names, err := o.names()
-	if err != nil {
-		return 0, err
-	}
-	if err := os.RemoveAll(o.output); err != nil {
-		return 0, err
-	}
-	var stages []*exec.Cmd
-	for _, label := range []string{"runc", "kata"} {
-		cmd := exec.Command("/proc/self/exe", append(os.Args[1:], "-collect", label)...)
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		if err := cmd.Start(); err != nil {
-			return 0, err
-		}
-		stages = append(stages, cmd)
-	}
-	// What runc leaves is its own business, and goes with its stage.
-	_ = stages[0].Wait()
-	clean := stages[1].Wait()
-
-	peer, err := o.read("runc")
-	if err != nil {
-		return 0, err
-	}
-	own, err := o.read("kata")
-	if err != nil {
-		return 0, err
-	}
-	var all []comparison
-	for _, name := range names {
-		c := compare(name, peer[name], own[name], exceptions[name])
-		c.print(os.Stdout)
-		all = append(all, c)
-	}
-	code := summarize(os.Stdout, all)
-	if clean != nil {
-		return 0, fmt.Errorf("the stage of kata-runtime: %w", clean)
-	}
-	return code, nil
 }
 
 // names of the programs that are to run, sorted.
