@@ -31,6 +31,7 @@ var linuxRules = []rule[*specs.Linux]{
 		unknown := p != nil && p.Domain != specs.PerLinux && p.Domain != specs.PerLinux32
 		return "", when(unknown, "is neither %s nor %s", specs.PerLinux, specs.PerLinux32)
 	}},
+	{"linux.cgroupsPath", func(l *specs.Linux) (string, string) { return "", checkNUL(l.CgroupsPath) }},
 	{"linux.seccomp", checkSeccomp},
 	{"linux.resources", func(l *specs.Linux) (string, string) {
 		if l.Resources == nil {
@@ -162,6 +163,12 @@ func checkResources(r *specs.LinuxResources) (string, string) {
 		switch {
 		case !slices.Contains([]string{"", "a", "c", "b"}, d.Type):
 			return ".devices" + index(i, ".type"), fmt.Sprintf("%q is none of a, c, b", d.Type)
+		case d.Access == "":
+			return ".devices" + index(i, ".access"), "is missing"
+		case d.Major != nil && *d.Major < -1:
+			return ".devices" + index(i, ".major"), fmt.Sprintf("is %d; the least is -1, all", *d.Major)
+		case d.Minor != nil && *d.Minor < -1:
+			return ".devices" + index(i, ".minor"), fmt.Sprintf("is %d; the least is -1, all", *d.Minor)
 		case strings.Trim(d.Access, "rwm") != "":
 			return ".devices" + index(i, ".access"), fmt.Sprintf("%q has more than r, w and m", d.Access)
 		}

@@ -16,10 +16,7 @@ var processRules = []rule[*specs.Process]{
 		return "", checkAbsolute(p.Cwd)
 	}},
 	{"process.env", checkEnv},
-	{"process.user.umask", func(p *specs.Process) (string, string) {
-		u := p.User.Umask
-		return "", when(u != nil && *u > 0o777, "is more than 0777 (decimal 511)")
-	}},
+	{"process.user", checkUser},
 	{"process.rlimits", checkRlimits},
 	{"process.oomScoreAdj", func(p *specs.Process) (string, string) {
 		o := p.OOMScoreAdj
@@ -52,6 +49,27 @@ func checkEnv(p *specs.Process) (string, string) {
 		}
 		if reason := checkNUL(e); reason != "" {
 			return index(i, ""), reason
+		}
+	}
+	return "", ""
+}
+
+// maxID is runc's. Among what is above is (uid_t)-1, which to setresuid(2) means "as
+// before", and that is root.
+const maxID = 1<<31 - 1
+
+func checkUser(p *specs.Process) (string, string) {
+	const why = "%d: uids and gids must be in range 0-%d"
+	u := p.User
+	switch {
+	case u.UID > maxID:
+		return ".uid", fmt.Sprintf(why, u.UID, maxID)
+	case u.GID > maxID:
+		return ".gid", fmt.Sprintf(why, u.GID, maxID)
+	}
+	for i, g := range u.AdditionalGids {
+		if g > maxID {
+			return ".additionalGids" + index(i, ""), fmt.Sprintf(why, g, maxID)
 		}
 	}
 	return "", ""

@@ -33,7 +33,7 @@ var (
 
 func checkSeccomp(l *specs.Linux) (string, string) {
 	s := l.Seccomp
-	if s == nil {
+	if s == nil || NoSeccomp(s) {
 		return "", ""
 	}
 	if sub, reason := checkAction(s.DefaultAction, s.DefaultErrnoRet, ".defaultAction", ".defaultErrnoRet"); reason != "" {
@@ -65,9 +65,15 @@ func checkSeccomp(l *specs.Linux) (string, string) {
 	return "", ""
 }
 
+// NoSeccomp reports whether a profile says nothing, which to runc is none.
+func NoSeccomp(s *specs.LinuxSeccomp) bool { return s.DefaultAction == "" && len(s.Syscalls) == 0 }
+
 func checkSyscall(s *specs.LinuxSyscall) (string, string) {
 	if len(s.Names) == 0 {
 		return ".names", "is empty"
+	}
+	if i := slices.Index(s.Names, ""); i >= 0 {
+		return ".names" + index(i, ""), "is empty"
 	}
 	for i, a := range s.Args {
 		switch {

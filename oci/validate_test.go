@@ -45,7 +45,6 @@ var invalid = []struct {
 	{`process.cwd: "tmp" is not an absolute path`, func(s *specs.Spec) { s.Process.Cwd = "tmp" }},
 	{`process.env[0]: "A" is not NAME=VALUE`, func(s *specs.Spec) { s.Process.Env = []string{"A"} }},
 	{`process.env[1]: "=b" is not NAME=VALUE`, func(s *specs.Spec) { s.Process.Env = []string{"A=", "=b"} }},
-	{"process.user.umask: is more than 0777", func(s *specs.Spec) { s.Process.User.Umask = new(uint32(0o1000)) }},
 	{`process.rlimits[0].type: "NOFILE" is not`, func(s *specs.Spec) { s.Process.Rlimits[0].Type = "NOFILE" }},
 	{"process.rlimits[1].type: RLIMIT_NOFILE is there twice", func(s *specs.Spec) {
 		s.Process.Rlimits = append(s.Process.Rlimits, s.Process.Rlimits[0])

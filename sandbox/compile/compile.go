@@ -141,6 +141,10 @@ func refuse(s *specs.Spec, own []specs.LinuxNamespace) error {
 	switch {
 	case s.Linux.MountLabel != "":
 		return field("linux.mountLabel", "the guest's kernel has no SELinux")
+	case len(s.Linux.NetDevices) > 0:
+		return field("linux.netDevices", "a device of the host cannot be moved into a virtual machine")
+	case s.Linux.MemoryPolicy != nil:
+		return field("linux.memoryPolicy", "a virtual machine has one memory node")
 	case s.Linux.IntelRdt != nil:
 		return field("linux.intelRdt", "not available in a virtual machine")
 	}

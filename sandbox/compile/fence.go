@@ -9,13 +9,14 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"kata/agent/api"
+	"kata/oci"
 	"kata/sandbox/seccomp"
 )
 
 // seccomp compiles linux.seccomp. What needs a supervisor is refused: a descriptor
 // of the guest cannot be handed to a process of the host.
 func (c *Container) seccomp(p *specs.LinuxSeccomp) error {
-	if p == nil {
+	if p == nil || oci.NoSeccomp(p) {
 		return nil
 	}
 	const why = "a filter's notifications cannot leave the virtual machine"

@@ -63,6 +63,12 @@ func TestBadSpecs(t *testing.T) {
 		{"process.cwd", func(s *specs.Spec) { s.Process.Cwd = "tmp" }},
 		{"process.rlimits[0].type", func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NONE"}} }},
 		{"ociVersion", func(s *specs.Spec) { s.Version = "" }},
+		// To the kernel this id means "as before", and that would be root.
+		{"process.user.uid", func(s *specs.Spec) { s.Process.User.UID = 1<<32 - 1 }},
+		{"hooks.poststop[0].path", func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "true"}}} }},
+		{"linux.cgroupsPath", func(s *specs.Spec) { s.Linux.CgroupsPath = "/a\x00b" }},
+		{"linux.netDevices", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"lo": {}} }},
+		{"linux.memoryPolicy", func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }},
 		{"/no/such/source", mounts(bind("/no/such/source", "/mnt"))},
 		{"mounts[7].type", mounts(specs.Mount{Destination: "/mnt", Type: "nfs", Source: "x:/"})},
 		{"linux.namespaces", func(s *specs.Spec) {

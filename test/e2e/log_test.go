@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // entry is a message in the form that engines read.
@@ -35,6 +37,9 @@ func TestErrorsAreLogged(t *testing.T) {
 	}{
 		{"unknown container", func(_ *testing.T, id string) []string { return []string{"state", id} }, "does not exist", 1},
 		{"no config.json", func(t *testing.T, id string) []string { return []string{"create", "-b", t.TempDir(), id} }, "config.json", 1},
+		{"bad field", func(t *testing.T, id string) []string {
+			return []string{"create", "-b", bundle(t, func(s *specs.Spec) { s.Process.Cwd = "tmp\n" }), id}
+		}, "is not an absolute path", 1},
 		{"command not found", func(t *testing.T, id string) []string {
 			return []string{"run", "-b", bundle(t, args("nosuchcommand")), id}
 		}, "nosuchcommand", 127},
