@@ -147,6 +147,9 @@ func (o options) run(program, runtime, base string) (result, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(o.programs, "bin", program))
+	if program == configsProgram {
+		cmd = exec.CommandContext(ctx, "/proc/self/exe", "-configurations")
+	}
 	cmd.Dir = o.programs
 	cmd.Env = append(os.Environ(), "RUNTIME="+runtime, "TMPDIR="+tmp)
 	cmd.Stdout, cmd.Stderr = out, errs

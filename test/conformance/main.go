@@ -1,6 +1,6 @@
 // Command conformance runs the validation programs of the OCI's runtime-tools with
-// runc and with kata-runtime, on two stages side by side, and compares what they
-// say line by line. It fails when a line that runc passes fails here, unless the
+// runc and with kata-runtime, on two stages side by side, and a table of bad and odd
+// configurations likewise, and compares what they say line by line. It fails when a line that runc passes fails here, unless the
 // file of exceptions has it; when the line of an exception passes; and when kata-runtime
 // leaves something on its stage.
 //
@@ -29,6 +29,7 @@ type options struct {
 	programs, peer, bin, output string
 	only                        *regexp.Regexp
 	collect                     string // on a stage: the label of the runtime to run
+	configs                     bool   // be the program that tries configurations
 }
 
 func main() {
@@ -36,6 +37,8 @@ func main() {
 	code := 0
 	switch {
 	case err != nil:
+	case o.configs:
+		err = tryConfigs()
 	case o.collect != "":
 		code = stage.Main(func() int { return onStage(o) })
 	default:
@@ -54,6 +57,7 @@ func parse() (o options, err error) {
 	flag.StringVar(&o.bin, "bin", "bin", "directory of kata-runtime")
 	flag.StringVar(&o.output, "output", "bin/conformance", "directory for what the programs print")
 	flag.StringVar(&o.collect, "collect", "", "only run the programs, with runtime runc or kata")
+	flag.BoolVar(&o.configs, "configurations", false, "be the program that tries configurations with $RUNTIME")
 	only := flag.String("run", "", "only programs that match this regular expression; exceptions of others are not checked")
 	flag.Parse()
 	if o.only, err = regexp.Compile(*only); err != nil {
@@ -76,12 +80,11 @@ func (o options) names() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	names := []string{configsProgram}
 	for _, e := range entries {
-		if o.only.MatchString(e.Name()) {
-			names = append(names, e.Name())
-		}
+		names = append(names, e.Name())
 	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !o.only.MatchString(name) })
 	if len(names) == 0 {
 		return nil, fmt.Errorf("no program below %s matches %q", o.programs, o.only)
 	}
