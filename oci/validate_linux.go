@@ -31,7 +31,10 @@ var linuxRules = []rule[*specs.Linux]{
 		unknown := p != nil && p.Domain != specs.PerLinux && p.Domain != specs.PerLinux32
 		return "", when(unknown, "is neither %s nor %s", specs.PerLinux, specs.PerLinux32)
 	}},
-	{"linux.cgroupsPath", func(l *specs.Linux) (string, string) { return "", checkNUL(l.CgroupsPath) }},
+	{"linux.cgroupsPath", func(l *specs.Linux) (string, string) {
+		odd := strings.ContainsAny(l.CgroupsPath, "\x00\n")
+		return "", when(odd, "%q: a cgroup's name has no NUL byte and no newline", l.CgroupsPath)
+	}},
 	{"linux.seccomp", checkSeccomp},
 	{"linux.resources", func(l *specs.Linux) (string, string) {
 		if l.Resources == nil {
