@@ -15,9 +15,9 @@ import (
 	"kata/test/stage"
 )
 
-// patience with one program; one that takes longer has failed. The slowest starts
-// 64 machines, half a minute on a fast host.
-const patience = 5 * time.Minute
+// patience with one program; one that takes longer has failed. The slowest run some 200
+// containers, half a minute on a fast host that has nothing else to do.
+const patience = 10 * time.Minute
 
 // result of a program, beside the lines that it printed.
 type result struct {
