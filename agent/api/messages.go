@@ -173,6 +173,9 @@ type CreateRequest struct {
 	// Share, if set, is mounted at the container's directory below ShareDir: a file
 	// system of its own for what it shares with the host.
 	Share *Mount `pb:"43"`
+	// UIDs and GIDs are those of a new user namespace, in Namespaces.
+	UIDs []IDMapping `pb:"100"`
+	GIDs []IDMapping `pb:"101"`
 }
 
 // Join names a namespace by a container that is in it and has not ended.

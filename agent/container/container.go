@@ -56,7 +56,7 @@ func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find) (*Con
 		unmount()
 		return nil, err
 	}
-	c := &Container{id: req.ID, unmountShare: unmount, reaper: r, cgroup: cg, fence: fence{req.Seccomp, req.Personality}, rootFD: -1, execs: map[string]*process{},
+	c := &Container{id: req.ID, unmountShare: unmount, reaper: r, cgroup: cg, fence: fence{req.Seccomp, req.Personality, newIdentity(req)}, rootFD: -1, execs: map[string]*process{},
 		hooks: req.StartHooks, hookState: req.HookState,
 		init: &process{spec: &req.Process, exited: make(chan struct{})}}
 	exit, err := c.cloneInit(req, find)
@@ -67,7 +67,7 @@ func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find) (*Con
 	}
 	c.init.watch(exit, c.initExited)
 	if err = inThread(func() error { return c.prepare(req, streams) }); err == nil {
-		err = c.init.adjustOOM()
+		err = c.init.adjust(c.fence.ids)
 	}
 	if err != nil {
 		c.Remove()
@@ -81,14 +81,20 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return err
 	}
-	root := &rootBuilder{req: req, reaper: c.reaper, pid: c.init.pid, root: rootfs.Root{FD: -1}, null: -1, empty: -1}
+	if err := c.identify(req); err != nil {
+		return err
+	}
+	root := &rootBuilder{req: req, ids: c.fence.ids, reaper: c.reaper, pid: c.init.pid, root: rootfs.Root{FD: -1}, null: -1, empty: -1}
 	defer root.close()
 	if err := root.openSources(); err != nil {
 		return err
 	}
-	join := int((req.Namespaces | joined(req)) &^ (unix.CLONE_NEWNET | unix.CLONE_NEWPID))
+	join := int((req.Namespaces | joined(req)) & (unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP))
 	if err := unix.Setns(c.init.pidfd, join); err != nil {
 		return fmt.Errorf("enter the container's namespaces: %w", err)
+	}
+	if err := c.fence.ids.assume(); err != nil {
+		return err
 	}
 	if req.Hostname != "" {
 		if err := unix.Sethostname([]byte(req.Hostname)); err != nil {
@@ -109,7 +115,7 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 	}
 	c.rootFD = fd
 	p := c.init
-	if p.stdio, err = openStdio(p.spec, streams); err != nil {
+	if p.stdio, err = c.openStdio(p.spec, streams); err != nil {
 		return err
 	}
 	if p.spec.Terminal {
@@ -129,6 +135,19 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 	}
 	p.script.addProcess(p.spec, &c.fence, command, p.stdio.child)
 	return nil
+}
+
+// identify settles who the container's first process is: what the kernel lets the
+// guest say only from outside of its namespaces.
+func (c *Container) identify(req *api.CreateRequest) error {
+	ids := c.fence.ids
+	if ids == nil {
+		return nil
+	}
+	if err := writeMappings(c.init.pid, ids.uids, ids.gids); err != nil {
+		return fmt.Errorf("linux.uidMappings and gidMappings: %w", err)
+	}
+	return ids.delegate(c.cgroup, req)
 }
 
 // Start lets the container's process run its command.
@@ -178,7 +197,7 @@ func (c *Container) runExec(p *process, streams Streams) error {
 	if err := inThread(func() error { return c.exec(p, streams) }); err != nil {
 		return err
 	}
-	if err := p.adjustOOM(); err != nil {
+	if err := p.adjust(c.fence.ids); err != nil {
 		_ = p.signal(unix.SIGKILL)
 		p.stdio.started()
 		p.gone()
@@ -200,7 +219,7 @@ func (c *Container) exec(p *process, streams Streams) error {
 	if err != nil {
 		return err
 	}
-	if p.stdio, err = openStdio(p.spec, streams); err != nil {
+	if p.stdio, err = c.openStdio(p.spec, streams); err != nil {
 		return err
 	}
 	if err := c.launch(p, command); err != nil {
@@ -220,7 +239,7 @@ func (c *Container) enter() error {
 	if err := unix.Setns(c.init.pidfd, most); err != nil {
 		return fmt.Errorf("enter the container's namespaces: %w", err)
 	}
-	return nil
+	return c.fence.ids.assume()
 }
 
 // launch clones a process from a thread that is in the namespaces, up to the point
@@ -232,6 +251,7 @@ func (c *Container) launch(p *process, command string) error {
 	}
 	// The cgroup namespace last: from inside it nothing can be cloned into a cgroup.
 	p.script.add("enter the cgroup namespace", 0, unix.SYS_SETNS, uintptr(c.init.pidfd), unix.CLONE_NEWCGROUP)
+	c.fence.ids.join(p.script, c.init.pidfd)
 	p.script.addProcess(p.spec, &c.fence, command, p.stdio.child)
 	p.watch(exit, nil)
 	return nil

@@ -23,6 +23,9 @@ func (s *script) addProcess(p *api.Process, f *fence, path string, stdio [3]int)
 	// Closed now, and not by execve: they are the agent's, and a path could name them.
 	s.add("close descriptors", 0, unix.SYS_CLOSE_RANGE, 3, uintptr(^uint32(0)), 0)
 	for _, r := range p.Rlimits {
+		if f.ids != nil {
+			break // the agent sets them
+		}
 		lim := &unix.Rlimit{Cur: r.Soft, Max: r.Hard}
 		s.add("set a resource limit", 0, unix.SYS_SETRLIMIT, uintptr(r.Type), mem(s, lim))
 	}

@@ -49,6 +49,9 @@ func (b *rootBuilder) device(d api.Device) error {
 		return err
 	}
 	defer unix.Close(parent)
+	if d.UID, d.GID, err = b.ids.pair(d.UID, d.GID); err != nil {
+		return err
+	}
 	err = makeNode(parent, name, d)
 	switch {
 	case errors.Is(err, unix.EEXIST):

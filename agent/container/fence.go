@@ -12,6 +12,7 @@ import (
 type fence struct {
 	seccomp     api.Seccomp
 	personality uint32
+	ids         *identity
 }
 
 func (f *fence) filtered() bool { return len(f.seccomp.Program) > 0 }

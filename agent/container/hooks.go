@@ -66,6 +66,12 @@ func (c *Container) runHook(h *api.Hook) error {
 		p.stdio.started() // closes the descriptors
 		return err
 	}
+	if err := p.adjust(c.fence.ids); err != nil {
+		_ = p.signal(unix.SIGKILL)
+		p.stdio.started()
+		p.gone()
+		return err
+	}
 	if err := p.run(); err != nil {
 		p.gone()
 		return err

@@ -3,7 +3,6 @@ package container
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -98,38 +97,6 @@ func (b *rootBuilder) mapIDs(i, tree int) error {
 	}
 	if err != nil {
 		return fmt.Errorf("mounts[%d].uidMappings: %w", i, err)
-	}
-	return nil
-}
-
-// userNamespace makes a user namespace that no process is in.
-func userNamespace(r *Reaper, uids, gids []api.IDMapping) (int, error) {
-	p := &process{}
-	exit, err := p.clone(r, unix.CLONE_NEWUSER, -1)
-	if err != nil {
-		return -1, err
-	}
-	defer func() {
-		_ = p.signal(unix.SIGKILL)
-		<-exit
-		unix.Close(p.pidfd)
-	}()
-	if err := writeMappings(p.pid, uids, gids); err != nil {
-		return -1, err
-	}
-	return unix.Open(fmt.Sprintf("/proc/%d/ns/user", p.pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-}
-
-// writeMappings gives the user namespace of a process its ids, user_namespaces(7).
-func writeMappings(pid int, uids, gids []api.IDMapping) error {
-	for file, list := range map[string][]api.IDMapping{"uid_map": uids, "gid_map": gids} {
-		var text []byte
-		for _, m := range list {
-			text = fmt.Appendf(text, "%d %d %d\n", m.Container, m.Host, m.Size)
-		}
-		if err := os.WriteFile(fmt.Sprintf("/proc/%d/%s", pid, file), text, 0); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -83,6 +83,9 @@ func (b *rootBuilder) filesystem(m *api.Mount, place int, made bool) (tree int, 
 			data = append(data, fmt.Sprintf("mode=%o", st.Mode&0o7777))
 		}
 	}
+	if data, err = b.ids.options(data); err != nil {
+		return -1, err
+	}
 	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, err

@@ -91,7 +91,11 @@ func (p *process) signal(sig unix.Signal) error {
 	return err
 }
 
-func (p *process) adjustOOM() error {
+// adjust sets what takes the guest's privileges to set.
+func (p *process) adjust(ids *identity) error {
+	if err := ids.limit(p); err != nil {
+		return err
+	}
 	if !p.spec.OOMScoreAdjSet {
 		return nil
 	}

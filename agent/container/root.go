@@ -19,6 +19,7 @@ const stagingDir = "/run/kata/root"
 type rootBuilder struct {
 	req     *api.CreateRequest
 	reaper  *Reaper
+	ids     *identity
 	pid     int // the container's first process, in the guest's pid namespace
 	root    rootfs.Root
 	sources []source // of the request's mounts

@@ -64,6 +64,9 @@ func compile(id string, b *oci.Bundle, joins Joins) (*Container, error) {
 		r.Namespaces |= namespaceFlags[ns.Type]
 	}
 	joins.add(r)
+	if err := c.userNamespace(s.Linux); err != nil {
+		return nil, err
+	}
 	for _, k := range slices.Sorted(maps.Keys(s.Linux.Sysctl)) {
 		r.Sysctls = append(r.Sysctls, api.KeyValue{Key: k, Value: s.Linux.Sysctl[k]})
 	}
@@ -110,6 +113,7 @@ var namespaceFlags = map[specs.LinuxNamespaceType]uint64{
 	specs.IPCNamespace:     unix.CLONE_NEWIPC,
 	specs.CgroupNamespace:  unix.CLONE_NEWCGROUP,
 	specs.NetworkNamespace: unix.CLONE_NEWNET,
+	specs.UserNamespace:    unix.CLONE_NEWUSER,
 }
 
 func field(name, format string, args ...any) error {
@@ -124,7 +128,7 @@ func refuse(s *specs.Spec, own []specs.LinuxNamespace) error {
 	has := map[specs.LinuxNamespaceType]bool{}
 	for i, ns := range own {
 		name := fmt.Sprintf("linux.namespaces[%d]", i)
-		if ns.Type == specs.UserNamespace || ns.Type == specs.TimeNamespace {
+		if ns.Type == specs.TimeNamespace {
 			return field(name+".type", "%s namespaces are not supported in the guest", ns.Type)
 		}
 		if ns.Path != "" && ns.Type != specs.NetworkNamespace {

@@ -174,7 +174,8 @@ func TestRefusals(t *testing.T) {
 		change func(*specs.Spec)
 	}{
 		{"process", func(s *specs.Spec) { s.Process = nil }},
-		{"linux.namespaces[0].type", ns(specs.LinuxNamespace{Type: specs.UserNamespace})},
+		{"linux.namespaces[0].path", ns(specs.LinuxNamespace{Type: specs.UserNamespace, Path: "/proc/1/ns/user"})},
+		{"linux.uidMappings", ns(specs.LinuxNamespace{Type: specs.UserNamespace})},
 		{"linux.namespaces[0].type", ns(specs.LinuxNamespace{Type: specs.TimeNamespace})},
 		{"linux.namespaces[0].path", ns(specs.LinuxNamespace{Type: specs.PIDNamespace, Path: "/proc/1/ns/pid"})},
 		{"linux.namespaces", without(specs.MountNamespace)},
