@@ -228,11 +228,17 @@ func RemoveCgroup(dirs []string) error {
 // DefaultParent is the cgroup below which sandboxes without a path of their own are.
 const DefaultParent = "kata"
 
+// cannotExist is about names that no directory can have. A record may hold one: it is
+// written before the directories are made.
+func cannotExist(err error) bool {
+	return errors.Is(err, unix.ENAMETOOLONG) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTDIR)
+}
+
 func removeDir(dir string) error {
 	pause := time.Millisecond
 	for deadline := time.Now().Add(removeTime); ; pause = min(2*pause, 50*time.Millisecond) {
 		err := os.Remove(dir)
-		if err == nil || errors.Is(err, fs.ErrNotExist) {
+		if err == nil || errors.Is(err, fs.ErrNotExist) || cannotExist(err) {
 			return nil
 		}
 		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {

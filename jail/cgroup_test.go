@@ -127,6 +127,15 @@ func TestCgroupRefusals(t *testing.T) {
 	}
 }
 
+// What could not be made must not keep a sandbox from being deleted.
+func TestRemoveCgroupThatCannotExist(t *testing.T) {
+	for _, name := range []string{strings.Repeat("x", 5000), "a\x00b", "none", "cgroup.procs/x"} {
+		if err := RemoveCgroup([]string{filepath.Join(cgroupRoot, name)}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestWeight(t *testing.T) {
 	for shares, want := range map[uint64]string{0: "", 1: "1", 2: "1", 1024: "39", 262144: "10000", 1 << 40: "10000"} {
 		if got := Weight(shares); got != want {

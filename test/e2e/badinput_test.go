@@ -67,6 +67,7 @@ func TestBadSpecs(t *testing.T) {
 		{"process.user.uid", func(s *specs.Spec) { s.Process.User.UID = 1<<32 - 1 }},
 		{"hooks.poststop[0].path", func(s *specs.Spec) { s.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "true"}}} }},
 		{"linux.cgroupsPath", func(s *specs.Spec) { s.Linux.CgroupsPath = "/a\x00b" }},
+		{"host cgroup", func(s *specs.Spec) { s.Linux.CgroupsPath = "/" + strings.Repeat("x", 5000) }},
 		{"linux.netDevices", func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"lo": {}} }},
 		{"linux.memoryPolicy", func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} }},
 		{"/no/such/source", mounts(bind("/no/such/source", "/mnt"))},
