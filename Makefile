@@ -3,6 +3,7 @@
 # make demo      containers in machines, shown and checked
 # make test      everything that must hold
 # make test-engines      real engines, started by the tests
+# make test-emulation    the same containers in emulated machines; takes long
 # make conformance-oci   the OCI's validation programs, beside runc
 # make bench     the numbers, with other runtimes measured in the same run
 # make install   below $(DESTDIR)$(PREFIX), configuration below $(DESTDIR)$(SYSCONFDIR)
@@ -28,7 +29,7 @@ say = @printf '==> %s\n' '$(1)' >&2
 
 # Two set-ups or two builds at once would only get into each other's way.
 .NOTPARALLEL:
-.PHONY: all guest demo test test-engines conformance-oci bench lint fmt install clean
+.PHONY: all guest demo test test-engines test-emulation conformance-oci bench lint fmt install clean
 
 all:
 	$(call say,building the commands)
@@ -74,6 +75,12 @@ test: setup-test all guest lint
 test-engines: setup-engines all guest
 	$(call say,go test: engines)
 	go test -count=1 -timeout 15m ./test/engines 2>&1 | tee bin/engines.log
+
+# What make test runs with the best machine of the host, with QEMU's emulation.
+test-emulation: setup-test all guest
+	$(call say,go test: emulated machines)
+	KATA_TEST_HYPERVISOR=qemu go test -count=1 -timeout 60m ./test/e2e 2>&1 | tee bin/emulation.log
+	go test -count=1 -timeout 15m ./vm/qemu 2>&1 | tee -a bin/emulation.log
 
 conformance-oci: setup-test all guest
 	$(call say,OCI validation programs with runc and with kata-runtime)

@@ -136,6 +136,30 @@ func TestLateFramesAreNotWrong(t *testing.T) {
 	})
 }
 
+// Nobody takes the streams, and the peer gives each up at once: neither may stall the
+// session.
+func TestPeerOpensWhatNobodyTakes(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		s, peer := hostile(t)
+		go func() {
+			header, _ := Header{Stdio, ""}.encode()
+			for id := uint32(2); ; id += 2 {
+				b := appendFrame(nil, frame{id, frameOpen, header})
+				if reset {
+					b = appendFrame(b, frame{id, frameReset, nil})
+				}
+				if _, err := peer.Write(b); err != nil {
+					return
+				}
+			}
+		}()
+		within(t, "the session's end", func() { <-s.Done() })
+		if err := s.Err(); !strings.Contains(err.Error(), "the peer opens stream") {
+			t.Errorf("reset %v: %v", reset, err)
+		}
+	}
+}
+
 func TestPeerOpensTooMany(t *testing.T) {
 	s, peer := hostile(t)
 	go func() {

@@ -63,7 +63,7 @@ func New(rwc io.ReadWriteCloser, role Role) (*Session, error) {
 	s := &Session{
 		rwc:     rwc,
 		streams: map[uint32]*Stream{},
-		accept:  make(chan *Stream, 64),
+		accept:  make(chan *Stream, MaxStreams),
 		done:    make(chan struct{}),
 		nextID:  1,
 	}
@@ -237,11 +237,13 @@ func (s *Session) handleOpen(f frame) error {
 	st := newStream(s, f.id, h)
 	s.streams[f.id] = st
 	s.mu.Unlock()
+	// Never wait here: a peer that opens streams which nobody takes would stall those
+	// that are open.
 	select {
 	case s.accept <- st:
 		return nil
-	case <-s.done:
-		return nil
+	default:
+		return fmt.Errorf("the peer opens stream %d, while %d others have not been taken", f.id, cap(s.accept))
 	}
 }
 

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"kata/agent/api"
@@ -128,11 +129,16 @@ func (s *Sandbox) Exec(ctx context.Context, req *api.ExecRequest) (*Stdio, error
 // 128 plus SIGKILL.
 const killedStatus = 137
 
+var errPoweredOff = errors.New("it switched itself off")
+
 // Wait returns how a process ended. The end of the machine is the end of its
 // processes: then the status is that of SIGKILL, and err says why.
 func (s *Sandbox) Wait(id, exec string) (status int, oom bool, err error) {
 	resp, err := s.agent.Wait(context.Background(), &api.ProcessRequest{ID: id, Exec: exec})
 	if err != nil {
+		if _, err = s.ending(err); err == nil {
+			err = errPoweredOff
+		}
 		return killedStatus, false, err
 	}
 	return int(resp.Status & 0xff), resp.OOMKilled, nil

@@ -137,20 +137,15 @@ func (s *Sandbox) connect(ctx context.Context, hostname string, started time.Tim
 	return nil
 }
 
-// endGrace is how long a machine whose channel broke may take to be gone.
-const endGrace = 500 * time.Millisecond
-
-// bootError finds the cause behind a broken channel: the time was up, or the
-// machine ended by itself. What the agent says is its own cause.
+// bootError finds the cause behind a broken channel: the time was up, or what ending
+// finds.
 func (s *Sandbox) bootError(ctx context.Context, phase vm.Phase, err error) error {
-	if _, said := errors.AsType[*api.Error](err); !said && !errors.Is(err, channel.ErrVersion) {
-		select {
-		case <-s.machine.Done():
+	if !errors.Is(err, channel.ErrVersion) {
+		var ended bool
+		if ended, err = s.ending(err); ended && err != nil { // on one line, as BootError promises
+			err = fmt.Errorf("the machine ended: %w", err)
+		} else if ended {
 			err = errors.New("the machine ended")
-			if cause := s.machine.Err(); cause != nil { // on one line, as BootError promises
-				err = fmt.Errorf("%w: %w", err, cause)
-			}
-		case <-time.After(endGrace):
 		}
 	}
 	if ctx.Err() != nil {

@@ -15,15 +15,24 @@ import (
 func (h *host) withConfig(text string) {
 	h.t.Helper()
 	file := filepath.Join(h.t.TempDir(), "configuration.toml")
-	writeFile(h.t, file, text)
+	writeFile(h.t, file, settings(text))
 	h.flags = append(h.flags, "--config", file)
 }
 
-// sleeper is an ELF executable for amd64 that does nothing for ever: pause(2) in a
-// loop. As an agent, it is one that never answers.
+// sleeper does nothing for ever: pause(2) in a loop. As an agent, it is one that never
+// answers.
 func sleeper() []byte {
+	return program(0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7) // mov $34,%eax; syscall; jmp -9
+}
+
+// quitter ends at once.
+func quitter() []byte {
+	return program(0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05) // mov $60,%eax; xor %edi,%edi; syscall
+}
+
+// program is an ELF executable for amd64.
+func program(code ...byte) []byte {
 	const base, headers = 0x400000, 64 + 56
-	code := []byte{0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7} // mov $34,%eax; syscall; jmp -9
 	b := make([]byte, headers, headers+len(code))
 	copy(b, "\x7fELF\x02\x01\x01")
 	le := binary.LittleEndian
@@ -62,13 +71,13 @@ func TestMachinesThatDoNotBoot(t *testing.T) {
 	}{
 		{"kernel missing", `kernel = "/nonexistent"`, []string{"kernel", "/nonexistent"}, nil},
 		{"kernel is a directory", fmt.Sprintf("kernel = %q", dir), []string{"kernel", dir}, nil},
-		{"kernel is a text", fmt.Sprintf("kernel = %q", file("text", []byte("#!/bin/true, and no kernel at all\n"), 0o755)), []string{"is not a user-mode kernel"}, nil},
-		{"kernel is empty", fmt.Sprintf("kernel = %q", file("empty", nil, 0o755)), []string{"is not a user-mode kernel"}, nil},
+		{"kernel is a text", fmt.Sprintf("kernel = %q", file("text", []byte("#!/bin/true, and no kernel at all\n"), 0o755)), []string{noKernel()}, nil},
+		{"kernel is empty", fmt.Sprintf("kernel = %q", file("empty", nil, 0o755)), []string{noKernel()}, nil},
 		{"kernel is truncated", fmt.Sprintf("kernel = %q", file("truncated", []byte(kernel[:100000]), 0o755)), []string{"machine failed at the"}, []string{"timed out"}},
 		{"kernel is another program", `kernel = "/bin/busybox"`, []string{"machine failed at the boot of the kernel"}, []string{"timed out"}},
 		{"kernel panics", fmt.Sprintf("agent = %q", file("agent", []byte("not a program"), 0o644)),
-			[]string{"machine failed at the boot of the kernel", "Kernel panic - not syncing: Requested init /kata-agent failed"}, []string{"timed out"}},
-		{"agent ends", `agent = "/bin/busybox"`, []string{"machine failed at the boot of the kernel", "Kernel panic - not syncing: Attempted to kill init"}, []string{"timed out"}},
+			[]string{"machine failed at the boot of the kernel", "Kernel panic - not syncing: " + noInit()}, []string{"timed out"}},
+		{"agent ends", fmt.Sprintf("agent = %q", file("quitter", quitter(), 0o755)), []string{"machine failed at the boot of the kernel", "Kernel panic - not syncing: Attempted to kill init"}, []string{"timed out"}},
 		{"agent is missing", `agent = "/nonexistent"`, []string{"agent", "/nonexistent"}, nil},
 		{"agent is silent", fmt.Sprintf("boot_timeout = \"3s\"\nagent = %q", file("silent", sleeper(), 0o755)), []string{"machine failed at the boot of the kernel", "timed out"}, nil},
 	} {
@@ -100,7 +109,7 @@ func TestDebugShowsTheConsole(t *testing.T) {
 	h.withConfig(fmt.Sprintf("agent = %q\nboot_timeout = \"2m\"\n", agent))
 	r := h.kata("--debug", "run", "--bundle", bundle(t), h.newID())
 	equal(t, "exit code", r.code, 1)
-	contains(t, "stderr", r.stderr, "Run /kata-agent as init process", "Kernel panic")
+	contains(t, "stderr", r.stderr, "Run /", "as init process", "Kernel panic")
 }
 
 func TestBadConfigurations(t *testing.T) {

@@ -11,13 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// emulate makes the machines of h emulated ones, whatever the host could.
-func (h *host) emulate() {
-	h.t.Helper()
-	h.flags = append(h.flags, "--hypervisor", "qemu")
-	h.withConfig("[qemu]\naccelerator = \"tcg\"\n")
-}
-
 // TestEmulation runs containers in a machine whose every instruction is emulated.
 // What a sandbox does does not depend on the driver; this shows that the commands
 // bring the other one to life, with a kernel of its own and its share.
@@ -84,6 +77,7 @@ func TestEmulatorKilled(t *testing.T) {
 // the last resort.
 func TestAutoPrefersNativeSpeed(t *testing.T) {
 	h := newHost(t)
+	h.flags = append(h.flags, "--hypervisor", "auto")
 	v := h.state(h.create(bundle(t)))
 	if v.Kata.Isolation == "software" && v.Kata.Hypervisor != "uml" {
 		t.Errorf("auto chose %q with %s isolation", v.Kata.Hypervisor, v.Kata.Isolation)

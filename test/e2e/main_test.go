@@ -66,7 +66,7 @@ func testMain(m *testing.M) (int, error) {
 	defer os.RemoveAll(tmp)
 	emptyConf = filepath.Join(tmp, "configuration.toml")
 	// A slow host is no failure: the tests wait as long as it takes.
-	if err := os.WriteFile(emptyConf, []byte("boot_timeout = \"2m\"\n"), 0o644); err != nil {
+	if err := os.WriteFile(emptyConf, []byte(settings("boot_timeout = \"2m\"\n")), 0o644); err != nil {
 		return 0, err
 	}
 	templateFS = filepath.Join(tmp, "rootfs")
@@ -76,5 +76,4 @@ func testMain(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-func agentFile() string  { return filepath.Join(guestDir, "kata-agent") }
-func kernelFile() string { return filepath.Join(guestDir, "linux-uml") }
+func agentFile() string { return filepath.Join(guestDir, "kata-agent") }
