@@ -265,11 +265,14 @@ func (a *app) startShim(dir state.Dir, id, exec string, terminal bool, consoleSo
 	}
 	defer r.Close()
 	args := []string{"kata-shim", "--root", a.root, "--id", id, "--exec", exec, "--console-socket", consoleSocket}
+	files := []*os.File{os.Stdin, os.Stdout, os.Stderr, w}
 	if terminal {
 		args = append(args, "--terminal")
+		// Whoever reads this command's output to its end, as containerd does, must not wait for the process.
+		files[0], files[1], files[2] = devNull(), devNull(), devNull()
 	}
 	proc, err := ns.start(exe, args, &os.ProcAttr{
-		Dir: "/", Env: environment(), Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, w},
+		Dir: "/", Env: environment(), Files: files,
 		Sys: &syscall.SysProcAttr{Setsid: true}})
 	w.Close()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"kata/image"
+	"kata/test/terminal"
 )
 
 // kataRun runs `kata run` with a data directory of its own, which must be empty
@@ -83,14 +84,14 @@ func TestKataRunRootfsAndBundle(t *testing.T) {
 
 func TestKataRunTerminal(t *testing.T) {
 	h := newHost(t)
-	term, tty := openPTY(t)
+	term, tty := terminal.Open(t)
 	c, _ := kataRun(h, "--rm", "-it", "--rootfs", filepath.Join(bundle(t), "rootfs"), "sh")
-	onTerminal(c, tty)
+	terminal.Attach(c, tty)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	term.write(t, "tty; exit 3\n")
-	term.expect(t, "/dev/pts/0\r\n")
+	term.Type(t, "tty; exit 3\n")
+	term.Expect(t, "/dev/pts/0\r\n")
 	equal(t, "exit code", exitCode(t, c.Wait()), 3)
 }
 

@@ -1,12 +1,16 @@
 package e2e
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"kata/test/terminal"
 )
 
 // awaitSize prints RESIZED once the terminal has the size.
@@ -19,19 +23,24 @@ func TestCreateWithATerminal(t *testing.T) {
 	id := h.create(dir, "--console-socket", socket)
 	term := receive()
 	pid := h.state(id).PID
+	// Whoever reads the output of create to its end must not wait for the container.
+	for fd := range 3 {
+		file, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
+		equal(t, fmt.Sprintf("descriptor %d of the shim, %v", fd, err), file, os.DevNull)
+	}
 	h.must("start", id)
-	term.write(t, "tty; stty size; test -t 0 && test -t 1 && test -t 2 && echo all 'terminals'\n")
-	term.expect(t, "/dev/pts/0\r\n33 77\r\nall terminals\r\n")
-	term.write(t, awaitSize+"\n")
-	term.resize(t, 40, 100)
-	term.expect(t, "RESIZED\r\n")
-	term.write(t, "sleep 1000001\n")
+	term.Type(t, "tty; stty size; test -t 0 && test -t 1 && test -t 2 && echo all 'terminals'\n")
+	term.Expect(t, "/dev/pts/0\r\n33 77\r\nall terminals\r\n")
+	term.Type(t, awaitSize+"\n")
+	term.Resize(t, 40, 100)
+	term.Expect(t, "RESIZED\r\n")
+	term.Type(t, "sleep 1000001\n")
 	eventually(t, "it sleeps", func() bool { return strings.Contains(h.must("ps", id), "sleep 1000001") })
-	term.write(t, "\x03") // the guest's line discipline makes SIGINT of it
-	term.write(t, "echo code $?\n")
-	term.expect(t, "code 130\r\n")
-	term.write(t, "ls -l /dev/console | cut -c1; echo $$; exit 21\n")
-	term.expect(t, "c\r\n1\r\n")
+	term.Type(t, "\x03") // the guest's line discipline makes SIGINT of it
+	term.Type(t, "echo code $?\n")
+	term.Expect(t, "code 130\r\n")
+	term.Type(t, "ls -l /dev/console | cut -c1; echo $$; exit 21\n")
+	term.Expect(t, "c\r\n1\r\n")
 	equal(t, "exit code of the shim", waitPID(t, pid), 21)
 	h.wantStatus(id, "stopped")
 }
@@ -43,9 +52,9 @@ func TestRunDetachedWithATerminal(t *testing.T) {
 	h.deleteLater(id)
 	h.must("run", "--detach", "--console-socket", socket, "--bundle", bundle(t, script("echo hello; read x; exit 5"), terminalOn), id)
 	term := receive()
-	term.expect(t, "hello\r\n")
+	term.Expect(t, "hello\r\n")
 	pid := h.state(id).PID
-	term.write(t, "\n")
+	term.Type(t, "\n")
 	equal(t, "exit code of the shim", waitPID(t, pid), 5)
 }
 
@@ -56,12 +65,12 @@ func TestExecWithATerminal(t *testing.T) {
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	h.must("exec", "--detach", "--tty", "--console-socket", socket, "--pid-file", pidFile, id, "sh")
 	term := receive()
-	term.write(t, "tty\n")
-	term.expect(t, "/dev/pts/0\r\n")
-	term.write(t, awaitSize+"\n")
-	term.resize(t, 40, 100)
-	term.expect(t, "RESIZED\r\n")
-	term.write(t, "exit 22\n")
+	term.Type(t, "tty\n")
+	term.Expect(t, "/dev/pts/0\r\n")
+	term.Type(t, awaitSize+"\n")
+	term.Resize(t, 40, 100)
+	term.Expect(t, "RESIZED\r\n")
+	term.Type(t, "exit 22\n")
 	equal(t, "exit code of the shim", waitPID(t, readPID(t, pidFile)), 22)
 	h.wantStatus(id, "running")
 	// As with runc: a command that waits has a terminal itself, or none.
@@ -71,24 +80,24 @@ func TestExecWithATerminal(t *testing.T) {
 
 func TestRunOnATerminal(t *testing.T) {
 	h := newHost(t)
-	term, tty := openPTY(t)
+	term, tty := terminal.Open(t)
 	c := h.cmd("run", "--bundle", bundle(t, args("sh"), terminalOn), h.newID())
-	onTerminal(c, tty)
+	terminal.Attach(c, tty)
 	before, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
 	if err != nil {
 		t.Fatal(err)
 	}
-	term.resize(t, 24, 80)
+	term.Resize(t, 24, 80)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	term.expect(t, "# ")
-	term.write(t, "tty; stty size\n")
-	term.expect(t, "/dev/pts/0\r\n24 80\r\n")
-	term.write(t, awaitSize+"\n")
-	term.resize(t, 40, 100)
-	term.expect(t, "RESIZED\r\n")
-	term.write(t, "exit 23\n")
+	term.Expect(t, "# ")
+	term.Type(t, "tty; stty size\n")
+	term.Expect(t, "/dev/pts/0\r\n24 80\r\n")
+	term.Type(t, awaitSize+"\n")
+	term.Resize(t, 40, 100)
+	term.Expect(t, "RESIZED\r\n")
+	term.Type(t, "exit 23\n")
 	equal(t, "exit code", exitCode(t, c.Wait()), 23)
 	after, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
 	if err != nil {
@@ -100,15 +109,15 @@ func TestRunOnATerminal(t *testing.T) {
 func TestExecOnATerminal(t *testing.T) {
 	h := newHost(t)
 	id := h.start()
-	term, tty := openPTY(t)
+	term, tty := terminal.Open(t)
 	c := h.cmd("exec", "--tty", id, "sh")
-	onTerminal(c, tty)
+	terminal.Attach(c, tty)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	term.expect(t, "# ")
-	term.write(t, "tty; exit 24\n")
-	term.expect(t, "/dev/pts/0\r\n")
+	term.Expect(t, "# ")
+	term.Type(t, "tty; exit 24\n")
+	term.Expect(t, "/dev/pts/0\r\n")
 	equal(t, "exit code", exitCode(t, c.Wait()), 24)
 }
 
