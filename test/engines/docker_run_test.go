@@ -14,8 +14,9 @@ func TestDocker(t *testing.T) {
 	for name, test := range map[string]func(docker){
 		"run": dockerRun, "volumes": dockerVolumes, "life": dockerLife, "restart": dockerRestart,
 		"copy": dockerCopy, "stats": dockerStats, "networks": dockerNetworks,
+		"terminal": dockerTerminal, "attach": dockerAttach, "health": dockerHealth, "compose": dockerCompose,
 	} {
-		t.Run(name, func(t *testing.T) { test(docker{t, d.env}) })
+		t.Run(name, func(t *testing.T) { test(docker{t, d.usr, d.env}) })
 	}
 }
 

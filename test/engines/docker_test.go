@@ -1,7 +1,7 @@
 package engines
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +18,7 @@ import (
 // docker is a Docker Engine of its own: storage, state and configuration.
 type docker struct {
 	t   *testing.T
+	usr string // its programs
 	env []string
 }
 
@@ -47,7 +48,11 @@ func newDocker(t *testing.T) docker {
 	if err := os.WriteFile(daemon, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	d := docker{t: t, env: append(os.Environ(), "DOCKER_HOST=unix://"+dir+"/docker.sock", "DOCKER_CONFIG="+dir+"/client",
+	client := fmt.Sprintf(`{"cliPluginsExtraDirs": [%q]}`, usr+"/libexec/docker/cli-plugins")
+	if err := errors.Join(os.Mkdir(dir+"/client", 0o755), os.WriteFile(dir+"/client/config.json", []byte(client), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	d := docker{t: t, usr: usr, env: append(os.Environ(), "DOCKER_HOST=unix://"+dir+"/docker.sock", "DOCKER_CONFIG="+dir+"/client",
 		"PATH="+usr+"/bin:"+usr+"/sbin:"+os.Getenv("PATH"))}
 	log, err := os.Create(filepath.Join(dir, "dockerd.log"))
 	if err != nil {
@@ -97,23 +102,17 @@ func (d docker) stop(cmd *exec.Cmd, dir string) {
 	}
 }
 
+// cmd prepares a command, which must end by itself.
+func (d docker) cmd(args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(d.usr, "bin/docker"), args...)
+	cmd.Env = d.env
+	return cmd
+}
+
 // do runs a command and returns its output and exit code.
 func (d docker) do(args ...string) (string, int) {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "docker", args...)
-	for _, v := range d.env {
-		if path, ok := strings.CutPrefix(v, "PATH="); ok {
-			cmd.Path = filepath.Join(strings.Split(path, ":")[0], "docker")
-		}
-	}
-	cmd.Err, cmd.Env, cmd.WaitDelay = nil, d.env, time.Second
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil {
-		d.t.Fatal(err)
-	}
-	return string(out), cmd.ProcessState.ExitCode()
+	return complete(d.t, d.cmd(args...))
 }
 
 // ok runs a command that must succeed.

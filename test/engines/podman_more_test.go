@@ -3,7 +3,6 @@ package engines
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,15 +24,18 @@ func (p podman) idle(name string, args ...string) {
 	p.start(name, append(args, p.image, "sleep", "1000")...)
 }
 
-// testTerminal has script(1) be the terminal that podman is used at.
 func testTerminal(p podman) {
-	line := strings.Join(append(append([]string{"podman"}, p.flags...), "run", "--rm", "-it", "--network", "none", p.image,
-		"sh", "-c", "'tty; exit 4'"), " ")
-	cmd := exec.Command("script", "-qec", line, "/dev/null")
-	out, _ := cmd.CombinedOutput()
-	if code := cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(string(out), "/dev/pts/0") {
-		p.t.Errorf("run -it: exit code %d, %q; want 4 and a terminal", code, out)
-	}
+	shell := sit(p.t, p.cmd("run", "--rm", "-it", "--name", "shell", "--network", "none", p.image))
+	shell.do("tty", "/dev/pts/0\r\n")
+	shell.Resize(p.t, 40, 100)
+	shell.do(awaitSize, "RESIZED\r\n")
+	shell.do(`sh -c 'echo "RE"ADY; exec sleep 1000'`, "READY\r\n")
+	shell.Type(p.t, "\x03")
+	shell.do("echo code $?", "code 130\r\n")
+	second := sit(p.t, p.cmd("exec", "-it", "shell", "sh"))
+	second.do("tty", "/dev/pts/1\r\n")
+	second.leave("exit 5\r", 5)
+	shell.leave("exit 4\r", 4)
 }
 
 func testCopy(p podman) {
@@ -98,13 +100,17 @@ func testSecret(p podman) {
 	p.want("hush", "--secret", "word", p.image, "cat", "/run/secrets/word")
 }
 
+// testHealth runs the check itself: Podman has systemd call it.
 func testHealth(p podman) {
-	p.idle("health", "--health-cmd", "test -e /srv/well", "--health-interval", "disable")
+	p.idle("health", "--health-cmd", "test -e /srv/well", "--health-interval", "disable", "--health-retries", "1")
 	if out, code := p.do("healthcheck", "run", "health"); code != 1 {
 		p.t.Errorf("an unhealthy container: exit code %d: %s", code, out)
 	}
 	p.ok("exec", "health", "touch", "/srv/well")
 	p.ok("healthcheck", "run", "health")
+	if out := strings.TrimSpace(p.ok("inspect", "--format", "{{.State.Health.Status}}", "health")); out != "healthy" {
+		p.t.Errorf("health %q", out)
+	}
 }
 
 func testSeccomp(p podman) {

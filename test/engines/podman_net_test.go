@@ -10,7 +10,7 @@ import (
 
 func TestPodmanNetworks(t *testing.T) {
 	for name, test := range map[string]func(podman){
-		"bridge": testBridge, "connect": testConnect, "pod": testPod, "kube": testKube,
+		"bridge": testBridge, "connect": testConnect, "pod": testPod, "kube": testKube, "generate": testGenerate,
 	} {
 		t.Run(name, func(t *testing.T) { test(newPodman(t)) })
 	}
@@ -28,15 +28,14 @@ func (p podman) background(name string, args ...string) {
 // ask has a client print what a server says; try connects until it is up.
 func ask(t *testing.T, try func() (string, int)) {
 	t.Helper()
-	var out string
+	out, code := "", -1
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		var code int
 		if out, code = try(); code == 0 && strings.TrimSpace(out) != "" {
 			break
 		}
 	}
-	if release := strings.TrimSpace(out); release == "" || release == hostUname || strings.Contains(release, "\n") {
-		t.Errorf("the answer is %q, want a kernel's release that is not the host's %q", out, hostUname)
+	if release := strings.TrimSpace(out); code != 0 || release == "" || release == hostUname || strings.Contains(release, "\n") {
+		t.Errorf("exit code %d, the answer is %q; want a kernel's release that is not the host's %q", code, out, hostUname)
 	}
 }
 
@@ -115,5 +114,25 @@ func testKube(p podman) {
 	p.ok("kube", "down", file)
 	if out := p.ok("ps", "-aq"); out != "" {
 		p.t.Errorf("left after kube down: %q", out)
+	}
+}
+
+// testGenerate has Podman describe what runs, and makes the same of the description.
+func testGenerate(p podman) {
+	p.ok("pod", "create", "--name", "pod", "--infra-image", p.image, "--infra-command", "/bin/sleep 1000", "-p", "127.0.0.1:8085:80")
+	dir := p.t.TempDir()
+	p.background("server", "--pod", "pod", "-v", dir+":/srv", "--env", "WORD=given", p.image, "sh", "-c", "echo $WORD >/srv/word; "+serve)
+	ask(p.t, func() (string, int) { return dial("127.0.0.1:8085") })
+	file := filepath.Join(p.t.TempDir(), "pod.yaml")
+	p.ok("generate", "kube", "--filename", file, "pod")
+	p.ok("pod", "rm", "--force", "--time", "0", "pod")
+	if err := os.Remove(dir + "/word"); err != nil {
+		p.t.Fatal(err)
+	}
+	p.ok("kube", "play", file)
+	defer p.do("kube", "down", file)
+	ask(p.t, func() (string, int) { return dial("127.0.0.1:8085") })
+	if got, err := os.ReadFile(dir + "/word"); err != nil || string(got) != "given\n" {
+		p.t.Errorf("what the container wrote: %q, %v", got, err)
 	}
 }

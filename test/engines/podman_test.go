@@ -1,12 +1,12 @@
 package engines
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,9 +15,6 @@ import (
 
 	"kata/test/stage"
 )
-
-// patience is how long one command may take. It is no performance goal.
-const patience = time.Minute
 
 // podman is an installation of its own: storage, state and configuration.
 type podman struct {
@@ -77,18 +74,15 @@ func removeCgroups(names ...string) {
 	}
 }
 
+// cmd prepares a command, which must end by itself.
+func (p podman) cmd(args ...string) *exec.Cmd {
+	return exec.Command("podman", slices.Concat(p.flags, args)...)
+}
+
 // do runs a command and returns its output and exit code.
 func (p podman) do(args ...string) (string, int) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "podman", append(append([]string{}, p.flags...), args...)...)
-	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil {
-		p.t.Fatal(err)
-	}
-	return string(out), cmd.ProcessState.ExitCode()
+	return complete(p.t, p.cmd(args...))
 }
 
 // ok runs a command that must succeed.
