@@ -23,5 +23,5 @@ func (a *agent) update(req *api.UpdateRequest) (*api.Empty, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &api.Empty{}, c.Update(req.Cgroup, req.CheckMemory)
+	return &api.Empty{}, c.Update(req)
 }

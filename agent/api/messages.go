@@ -176,6 +176,9 @@ type CreateRequest struct {
 	// UIDs and GIDs are those of a new user namespace, in Namespaces.
 	UIDs []IDMapping `pb:"100"`
 	GIDs []IDMapping `pb:"101"`
+	// DeviceFilter is a program of type BPF_PROG_TYPE_CGROUP_DEVICE, an array of
+	// struct bpf_insn; empty is none.
+	DeviceFilter []byte `pb:"102"`
 }
 
 // Join names a namespace by a container that is in it and has not ended.
@@ -207,6 +210,8 @@ type UpdateRequest struct {
 	Cgroup []KeyValue `pb:"2"`
 	// CheckMemory refuses a memory limit below what is in use.
 	CheckMemory bool `pb:"3"`
+	// DeviceFilter, if it is not empty, replaces that of the container.
+	DeviceFilter []byte `pb:"100"`
 }
 
 // StatsResponse holds files of the container's cgroup, as the kernel writes them.

@@ -21,6 +21,8 @@ const CgroupRoot = "/sys/fs/cgroup"
 type cgroup struct {
 	dir string
 	fd  int
+	// filter is the program that decides about devices, 0 without one.
+	filter int
 }
 
 // newCgroup makes the container's cgroup and writes its files.
@@ -116,6 +118,9 @@ func (c *cgroup) oomKilled() bool {
 func (c *cgroup) remove() {
 	if c.fd > 0 {
 		unix.Close(c.fd)
+	}
+	if c.filter > 0 {
+		unix.Close(c.filter)
 	}
 	c.kill()
 	for i := range 100 {

@@ -52,6 +52,11 @@ func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find) (*Con
 		return nil, err
 	}
 	cg, err := newCgroup(req.ID, req.Cgroup)
+	if err == nil {
+		if err = cg.filterDevices(req.DeviceFilter); err != nil {
+			cg.remove()
+		}
+	}
 	if err != nil {
 		unmount()
 		return nil, err

@@ -65,11 +65,11 @@ func (c *Container) Stats() (*api.StatsResponse, error) {
 	return out, nil
 }
 
-// Update sets limits of the container. With check, a memory limit below what is in
+// Update sets limits of the container. With CheckMemory, a memory limit below what is in
 // use is refused; the kernel would kill for it.
-func (c *Container) Update(files []api.KeyValue, check bool) error {
-	for _, kv := range files {
-		if kv.Key == "memory.max" && check {
+func (c *Container) Update(req *api.UpdateRequest) error {
+	for _, kv := range req.Cgroup {
+		if kv.Key == "memory.max" && req.CheckMemory {
 			if err := c.checkMemory(kv.Value); err != nil {
 				return err
 			}
@@ -78,7 +78,9 @@ func (c *Container) Update(files []api.KeyValue, check bool) error {
 			return err
 		}
 	}
-	return nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cgroup.filterDevices(req.DeviceFilter)
 }
 
 func (c *Container) checkMemory(limit string) error {

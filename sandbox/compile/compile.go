@@ -94,6 +94,9 @@ func compile(id string, b *oci.Bundle, joins Joins) (*Container, error) {
 		return nil, err
 	}
 	r.Cgroup, c.MemoryMiB, c.CPUs, c.HostCPUs, c.Limits = res.Files, res.MemoryMiB, res.CPUs, res.HostCPUs, res.Limits
+	if !res.Unrestricted {
+		r.DeviceFilter = res.DeviceFilter
+	}
 	c.CgroupPath = CgroupPath(s.Linux.CgroupsPath)
 	return c, nil
 }

@@ -29,6 +29,10 @@ type Resources struct {
 	HostCPUs []int
 	// Limits of the host cgroup of a sandbox with only this container.
 	Limits jail.Limits
+	// DeviceFilter is the program that decides about devices; Unrestricted says that
+	// it denies nothing.
+	DeviceFilter []byte
+	Unrestricted bool
 }
 
 // defaultPeriod of a CPU quota, in microseconds: the kernel's.
@@ -54,6 +58,15 @@ func (r *Resources) limit(name string, v *int64) {
 // is refused by the field's name, unless the limit holds anyway.
 func CompileResources(in *specs.LinuxResources) (*Resources, error) {
 	r := &Resources{}
+	var devices []specs.LinuxDeviceCgroup
+	if in != nil {
+		devices = in.Devices
+	}
+	rules, err := deviceRules(devices)
+	if err != nil {
+		return nil, err
+	}
+	r.DeviceFilter, r.Unrestricted = deviceProgram(rules), unrestricted(rules)
 	if in == nil {
 		return r, nil
 	}

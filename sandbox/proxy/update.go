@@ -44,6 +44,9 @@ func (o *owner) update(ctx context.Context, change *specs.LinuxResources) error 
 	}
 	req := &api.UpdateRequest{ID: o.id, Cgroup: after.Files,
 		CheckMemory: merged.Memory != nil && merged.Memory.CheckBeforeUpdate != nil && *merged.Memory.CheckBeforeUpdate}
+	if change.Devices != nil {
+		req.DeviceFilter = after.DeviceFilter
+	}
 	if err := o.sb.Update(ctx, req); err != nil {
 		return err
 	}
@@ -79,6 +82,9 @@ func merge(was, change *specs.LinuxResources) *specs.LinuxResources {
 			m.Swap = nil
 		}
 		out.Memory = &m
+	}
+	if change.Devices != nil {
+		out.Devices = change.Devices
 	}
 	if change.CPU != nil {
 		c, n := deref(out.CPU), change.CPU
