@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"kata/test/terminal"
 )
 
 // userns gives the container a user namespace with two ranges of users.
@@ -75,14 +77,14 @@ func TestExecInUserNamespace(t *testing.T) {
 func TestTerminalInUserNamespace(t *testing.T) {
 	h := newHost(t)
 	id := h.start(userns, privileges)
-	term, tty := openPTY(t)
+	term, tty := terminal.Open(t)
 	c := h.cmd("exec", "--user", "1001", "--tty", id, "sh", "-c", "stat -c '%u:%g %a' $(tty); echo x > $(tty)")
-	onTerminal(c, tty)
+	terminal.Attach(c, tty)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "exit code", exitCode(t, c.Wait()), 0)
-	term.expect(t, "1001:5 620\r\nx\r\n")
+	term.Expect(t, "1001:5 620\r\nx\r\n")
 }
 
 // What the kernel would refuse, or what has no meaning, is refused by its field.
