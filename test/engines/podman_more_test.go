@@ -12,7 +12,7 @@ func TestPodmanMore(t *testing.T) {
 	for name, test := range map[string]func(podman){
 		"terminal": testTerminal, "copy": testCopy, "pause": testPause, "top": testTop, "stats": testStats,
 		"init": testInit, "secret": testSecret, "health": testHealth, "seccomp": testSeccomp,
-		"limits": testLimits, "many": testMany,
+		"limits": testLimits, "user namespace": testUserNamespace, "many": testMany,
 	} {
 		t.Run(name, func(t *testing.T) { test(newPodman(t)) })
 	}
@@ -130,5 +130,14 @@ func testMany(p podman) {
 	}
 	if left, err := os.ReadDir("/run/kata"); err != nil || len(left) != 0 {
 		p.t.Errorf("left below /run/kata: %v, %v", left, err)
+	}
+}
+
+// testUserNamespace has Podman choose the owners of the image's files, too.
+func testUserNamespace(p podman) {
+	out := p.ok("run", "--rm", "--network", "none", "--uidmap", "0:100000:5000", "--gidmap", "0:200000:5000", p.image,
+		"sh", "-c", "awk '{print $2}' /proc/self/uid_map; id -u; stat -c %u:%g /bin/busybox /dev")
+	if out != "100000\n0\n0:0\n0:0\n" {
+		p.t.Errorf("in the container: %q", out)
 	}
 }
