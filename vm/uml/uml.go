@@ -58,7 +58,7 @@ const (
 
 // capabilities over files whose owner the user namespace maps: what a guest's root
 // needs to own, read and change the files that it was given.
-var capabilities = []int{unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID}
+var capabilities = []int{unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_SETFCAP}
 
 // maxNICs keeps the kernel's command line short.
 const maxNICs = 32
