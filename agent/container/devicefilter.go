@@ -23,6 +23,9 @@ func (c *cgroup) filterDevices(program []byte) error {
 	}{unix.BPF_PROG_TYPE_CGROUP_DEVICE, uint32(len(program) / instruction),
 		uint64(uintptr(unsafe.Pointer(&program[0]))), uint64(uintptr(unsafe.Pointer(&noLicense)))}
 	fd, _, e := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&load)), unsafe.Sizeof(load))
+	for e == unix.EAGAIN { // a signal interrupted the verifier; Go's scheduler sends some
+		fd, _, e = unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&load)), unsafe.Sizeof(load))
+	}
 	if e != 0 {
 		return fmt.Errorf("linux.resources.devices: %w", e)
 	}
