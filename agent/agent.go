@@ -60,6 +60,10 @@ func Run() error {
 	if err != nil {
 		return err
 	}
+	saved := parameter(string(cmdline), "template", "") != ""
+	if saved {
+		a.lateBoot() // once, for all machines that start from this one
+	}
 	rwc, err := openChannel(parameter(string(cmdline), "channel", DefaultChannel))
 	if err != nil {
 		return err
@@ -68,7 +72,9 @@ func Run() error {
 	if err != nil {
 		return fmt.Errorf("channel: %w", err)
 	}
-	go a.lateBoot()
+	if !saved {
+		go a.lateBoot()
+	}
 	return a.accept()
 }
 

@@ -94,8 +94,8 @@ func (a *agent) sandbox(req *api.SandboxRequest) (*api.Empty, error) {
 	return &api.Empty{}, nil
 }
 
-// addEntropy credits the guest's random generator with what the host gave
-// (random(4), RNDADDENTROPY).
+// addEntropy credits the guest's random generator with what the host gave, and
+// begins a new sequence with it (random(4), RNDADDENTROPY and RNDRESEEDCRNG).
 func addEntropy(b []byte) error {
 	f, err := os.OpenFile("/dev/urandom", os.O_WRONLY, 0)
 	if err != nil {
@@ -108,6 +108,10 @@ func addEntropy(b []byte) error {
 	info = append(info, b...)
 	if _, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&info[0]))); e != 0 {
 		return e
+	}
+	// What was random in a saved machine is the same in all that start from it.
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.RNDRESEEDCRNG, 0); e != 0 {
+		return fmt.Errorf("reseed: %w", e)
 	}
 	return nil
 }

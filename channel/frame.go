@@ -39,10 +39,13 @@ type frame struct {
 	payload []byte
 }
 
+// GreetingBytes is how long each side's first words are.
+const GreetingBytes = 6
+
 var magic = [4]byte{'K', 'A', 'T', 'A'}
 
 func writePreface(w io.Writer, version uint16) error {
-	var b [6]byte
+	var b [GreetingBytes]byte
 	copy(b[:], magic[:])
 	binary.BigEndian.PutUint16(b[4:], version)
 	_, err := w.Write(b[:])
@@ -50,7 +53,7 @@ func writePreface(w io.Writer, version uint16) error {
 }
 
 func readPreface(r io.Reader) error {
-	var b [6]byte
+	var b [GreetingBytes]byte
 	if _, err := io.ReadFull(r, b[:]); err != nil {
 		return fmt.Errorf("no greeting from the peer: %w", err)
 	}

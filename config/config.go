@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -21,6 +22,8 @@ const (
 	DefaultPath = "/etc/kata/configuration.toml"
 	// BuiltIn is Config.Source when no file was read.
 	BuiltIn = "built-in defaults"
+	// DefaultTemplateDir is where saved machines are kept.
+	DefaultTemplateDir = "/var/lib/kata/template"
 
 	// maxFile bounds a configuration file, in bytes.
 	maxFile = 1 << 20
@@ -80,6 +83,11 @@ type QEMU struct {
 	// Accelerator is what runs the guest's code: QEMUKVM, QEMUTCG (emulation), or
 	// QEMUAuto (the default) for KVM where it works and TCG where it does not.
 	Accelerator string
+	// Template says that machines start from a saved one, which is made the first
+	// time. Experimental: the default is false.
+	Template bool
+	// TemplateDir is the absolute path of the directory for saved machines.
+	TemplateDir string
 }
 
 // Default returns the configuration that is in force without any file.
@@ -91,7 +99,7 @@ func Default() *Config {
 		DefaultVCPUs:     1,
 		BootTimeout:      10 * time.Second,
 		UML:              UML{Mode: UMLPtrace},
-		QEMU:             QEMU{Accelerator: QEMUAuto},
+		QEMU:             QEMU{Accelerator: QEMUAuto, TemplateDir: DefaultTemplateDir},
 		Source:           BuiltIn,
 	}
 }
@@ -156,7 +164,7 @@ func (c *Config) DriverOptions(driver string) map[string]string {
 	case "uml":
 		return map[string]string{"mode": c.UML.Mode}
 	case "qemu":
-		return map[string]string{"accelerator": c.QEMU.Accelerator}
+		return map[string]string{"accelerator": c.QEMU.Accelerator, "template": strconv.FormatBool(c.QEMU.Template), "template_dir": c.QEMU.TemplateDir}
 	}
 	return nil
 }

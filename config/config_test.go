@@ -31,13 +31,15 @@ debug = true
 mode = "seccomp"
 [qemu]
 accelerator = "tcg"
+template = true
+template_dir = "/saved"
 `)
 	got, err := Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Config{Hypervisor: "uml", MinimumIsolation: "software", Kernel: "/k", Agent: "/a", DefaultMemory: 640,
-		DefaultVCPUs: 2, BootTimeout: 90 * time.Second, Debug: true, UML: UML{Mode: "seccomp"}, QEMU: QEMU{Accelerator: "tcg"}, Source: path}
+		DefaultVCPUs: 2, BootTimeout: 90 * time.Second, Debug: true, UML: UML{Mode: "seccomp"}, QEMU: QEMU{Accelerator: "tcg", Template: true, TemplateDir: "/saved"}, Source: path}
 	if *got != want {
 		t.Errorf("got %+v\nwant %+v", *got, want)
 	}
@@ -93,6 +95,7 @@ func TestErrorsNameKeyAndFile(t *testing.T) {
 		{`boot_timeout = "1h"`, "F: boot_timeout: got \"1h\", want a duration such as \"10s\" from 100ms to 10m0s"},
 		{"debug = 1", "F: debug: got 1, want true or false"},
 		{"[uml]\nmode = \"fast\"", `F: uml.mode: got "fast", want "ptrace" or "seccomp"`},
+		{"[qemu]\ntemplate_dir = \"here\"", `F: qemu.template_dir: got "here", want an absolute path`},
 		{"[qemu]\naccelerator = \"hvf\"", `F: qemu.accelerator: got "hvf", want "auto" or "kvm" or "tcg"`},
 	} {
 		path := write(t, tt.text)

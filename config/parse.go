@@ -54,6 +54,8 @@ type document struct {
 	} `toml:"uml"`
 	QEMU struct {
 		Accelerator any `toml:"accelerator"`
+		Template    any `toml:"template"`
+		TemplateDir any `toml:"template_dir"`
 	} `toml:"qemu"`
 }
 
@@ -78,6 +80,8 @@ func parse(file string, data []byte) (*Config, error) {
 	p.boolean("debug", doc.Debug, &c.Debug)
 	p.choice("uml.mode", doc.UML.Mode, &c.UML.Mode, UMLPtrace, UMLSeccomp)
 	p.choice("qemu.accelerator", doc.QEMU.Accelerator, &c.QEMU.Accelerator, QEMUAuto, QEMUKVM, QEMUTCG)
+	p.boolean("qemu.template", doc.QEMU.Template, &c.QEMU.Template)
+	p.directory("qemu.template_dir", doc.QEMU.TemplateDir, &c.QEMU.TemplateDir)
 	if len(p.errs) > 0 {
 		return nil, errors.Join(p.errs...)
 	}
@@ -168,6 +172,19 @@ func (p *checker) path(key string, value any, to *string) {
 	s, ok := value.(string)
 	if !ok || s != "" && !filepath.IsAbs(s) || strings.ContainsRune(s, 0) {
 		p.fail(key, value, `an absolute path, or "" to look beside the executable`)
+		return
+	}
+	*to = s
+}
+
+// directory accepts an absolute path.
+func (p *checker) directory(key string, value any, to *string) {
+	if value == nil {
+		return
+	}
+	s, ok := value.(string)
+	if !ok || !filepath.IsAbs(s) || strings.ContainsRune(s, 0) {
+		p.fail(key, value, "an absolute path")
 		return
 	}
 	*to = s

@@ -115,7 +115,7 @@ func (o *order) carryOut() (pid int, err error) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("no_new_privs: %w", err)
 	}
-	if err := installFilter(filter(o.Syscalls)); err != nil {
+	if err := o.filter(); err != nil {
 		return 0, fmt.Errorf("seccomp: %w", err)
 	}
 	files := make([]uintptr, len(o.Files))
@@ -131,6 +131,22 @@ func (o *order) carryOut() (pid int, err error) {
 		unix.Close(fd)
 	}
 	return pid, nil
+}
+
+// filter installs the filter, and has somebody answer what it asks.
+func (o *order) filter() error {
+	if o.Substitute == 0 {
+		_, err := installFilter(filter(o.Syscalls), false)
+		return err
+	}
+	listener, err := installFilter(filter(append(o.Syscalls, unix.SYS_IOCTL), asking()...), true)
+	if err == nil {
+		go func() {
+			// The process finds out: its call fails.
+			_ = substitute(listener, o.Substitute)
+		}()
+	}
+	return err
 }
 
 func lower(r Rlimit) error {

@@ -59,6 +59,11 @@ type Config struct {
 	// EPERM.
 	Syscalls []uint32
 	Rlimits  []Rlimit
+	// Substitute, unless nil, is what the process gets when it first opens a file,
+	// whichever, with O_RDWR and no other flag. It is for a monitor that opens for
+	// writing what it only maps for itself: the file can be open for reading, and
+	// the process has no way to change it. Needs Linux 5.14.
+	Substitute *os.File
 	// FixedAddresses turns address space randomization off.
 	FixedAddresses bool
 }
@@ -98,6 +103,7 @@ type order struct {
 	Binds          []boundFD
 	Args, Env      []string
 	Files          []int
+	Substitute     int // 0 is none
 	CPUs           []int
 	CgroupTasks    []string
 	Capabilities   []int
@@ -140,6 +146,10 @@ func Start(c *Config) (*Process, error) {
 	for _, f := range c.Files {
 		o.Files = append(o.Files, len(files))
 		files = append(files, f)
+	}
+	if c.Substitute != nil {
+		o.Substitute = len(files)
+		files = append(files, c.Substitute)
 	}
 	attr := &os.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: namespaces()}
 	if c.Cgroup != nil {

@@ -42,8 +42,8 @@ var ownSyscalls = []uint32{
 // filter makes a BPF program that allows the listed system calls. clone is
 // allowed without new namespaces only; clone3, whose flags a filter cannot see,
 // gets ENOSYS so that the C library uses clone; all others get EPERM. A foreign
-// architecture is killed.
-func filter(allowed []uint32) []unix.SockFilter {
+// architecture is killed. more comes before the list, with the number loaded.
+func filter(allowed []uint32, more ...unix.SockFilter) []unix.SockFilter {
 	const (
 		ld  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 		jeq = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
@@ -68,6 +68,7 @@ func filter(allowed []uint32) []unix.SockFilter {
 		deny,
 		allow,
 	}
+	f = append(f, more...)
 	list := slices.Concat(allowed, ownSyscalls)
 	slices.Sort(list)
 	for _, nr := range slices.Compact(list) {
@@ -77,13 +78,18 @@ func filter(allowed []uint32) []unix.SockFilter {
 }
 
 // installFilter applies the program to all threads of the process and what they
-// start.
-func installFilter(f []unix.SockFilter) error {
+// start. With listen it returns a descriptor for the calls that the program wants
+// answered.
+func installFilter(f []unix.SockFilter, listen bool) (listener int, err error) {
 	prog := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
-	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)))
+	flags := uintptr(unix.SECCOMP_FILTER_FLAG_TSYNC)
+	if listen {
+		flags |= unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH | unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+	}
+	r, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
 	runtime.KeepAlive(f)
 	if e != 0 {
-		return e
+		return -1, e
 	}
-	return nil
+	return int(r), nil
 }

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -60,17 +59,14 @@ func NewTakeover(ns *Namespace) (_ *Takeover, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for range len(list) + Spares {
+	for i := range len(list) + Spares {
 		f, err := ns.socket()
 		if err != nil {
 			return nil, err
 		}
-		s := &slot{Device: Device{f, make(net.HardwareAddr, 6)}}
-		t.slots = append(t.slots, s)
-		if _, err := rand.Read(s.MAC); err != nil {
-			return nil, err
-		}
-		s.MAC[0] = s.MAC[0]&^1 | 2 // one station, locally administered
+		// Locally administered, and the same for all machines, which may start from
+		// one that was saved; before it has an interface's, nothing is sent from it.
+		t.slots = append(t.slots, &slot{Device: Device{f, net.HardwareAddr{2, 'k', 'a', 't', 'a', byte(i)}}})
 	}
 	err = ns.inside(func() (err error) {
 		t.events, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,

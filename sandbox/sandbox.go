@@ -85,13 +85,14 @@ func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	s.timings.Prepare = ms(time.Since(begin))
 	asked := time.Now()
 	// The machine outlives the start: its context ends only if the start fails.
-	if s.machine, err = o.Driver.Start(context.WithoutCancel(ctx), o.Machine); err != nil {
+	machineCtx, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { giveUp(context.Cause(ctx)) })
+	defer stop()
+	if s.machine, err = o.Driver.Start(machineCtx, o.Machine); err != nil {
 		return nil, err
 	}
 	started := time.Now()
 	s.timings.VMM = ms(started.Sub(asked))
-	stop := context.AfterFunc(ctx, s.machine.Kill)
-	defer stop()
 	if err = s.connect(ctx, o.Hostname, started); err != nil {
 		return nil, err
 	}

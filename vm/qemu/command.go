@@ -8,19 +8,53 @@ import (
 	"kata/vm"
 )
 
-// QEMU's descriptors: standard I/O, the channel, the network devices.
+// QEMU's descriptors: standard I/O, the channel, the network devices; then, with a
+// template, the monitor and the devices' state.
 const (
 	channelFD = 3
 	nicFD     = 4
 )
 
+func monitorFD(s vm.Spec) int { return nicFD + len(s.NICs) }
+
+func stateFD(s vm.Spec) int { return monitorFD(s) + 1 }
+
 // shareTag is the name by which the guest mounts the shares.
 const shareTag = "share"
 
+// kind is what a machine has to do with a template.
+type kind int
+
+const (
+	single   kind = iota // nothing
+	original             // it is to be saved
+	clone                // it starts from what was saved
+)
+
 // commandLine is QEMU's.
-func commandLine(s vm.Spec, accel accelerator) []string {
+func commandLine(s vm.Spec, accel accelerator, k kind) []string {
+	args := append([]string{binaryPath, "-name", s.Name}, machineArgs(s, accel)...)
+	if k != clone {
+		args = append(args, "-kernel", kernelPath, "-initrd", initrdPath, "-append", kernelLine(s, accel, k))
+	}
+	if k == single {
+		return args
+	}
+	// The original writes its memory to the file; a clone reads it there, and writes
+	// to pages of its own.
+	share := "on"
+	if k == clone {
+		share = "off"
+		args = append(args, "-incoming", "defer")
+	}
+	return append(args, "-machine", "memory-backend=memory",
+		"-object", fmt.Sprintf("memory-backend-file,id=memory,mem-path=%s,share=%s,size=%dM", memoryPath, share, s.MemoryMiB),
+		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", monitorFD(s)), "-mon", "chardev=monitor,mode=control")
+}
+
+// machineArgs are the machine itself, the same for an original and its clones.
+func machineArgs(s vm.Spec, accel accelerator) []string {
 	args := []string{
-		binaryPath, "-name", s.Name,
 		// ACPI lets the guest switch itself off; PIT and PIC are its clock before it
 		// knows a better one.
 		"-machine", "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on",
@@ -28,7 +62,6 @@ func commandLine(s vm.Spec, accel accelerator) []string {
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 		"-L", firmwarePath, "-bios", firmware[0],
-		"-kernel", kernelPath, "-initrd", initrdPath, "-append", kernelLine(s, accel),
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-device", "virtio-serial-device,max_ports=2",
 		"-chardev", fmt.Sprintf("socket,id=channel,fd=%d", channelFD),
@@ -51,10 +84,13 @@ func commandLine(s vm.Spec, accel accelerator) []string {
 
 // kernelLine is the kernel's command line. Under emulation the kernel would wait
 // for ever for a clock to measure the processor's with: it is told the frequency.
-func kernelLine(s vm.Spec, accel accelerator) string {
+func kernelLine(s vm.Spec, accel accelerator, k kind) string {
 	line := []string{
 		"console=ttyS0", "panic=-1", "pci=off", "random.trust_cpu=on", "cgroup_no_v1=all",
 		"kata.channel=/dev/vport0p1",
+	}
+	if k == original {
+		line = append(line, "kata.template=1")
 	}
 	if accel == tcg {
 		line = append(line, "tsc_early_khz=1000000", "lpj=10000000")

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"kata/check"
-	"kata/jail"
 	"kata/vm"
+	"kata/vm/template"
 )
 
 const binaryName = "qemu-system-x86_64"
@@ -48,8 +48,8 @@ const (
 	modulePath   = "/modules"
 )
 
-// installation lists the host files that QEMU consists of, as a jail sees them.
-func installation(accel accelerator) ([]jail.Bind, error) {
+// installation lists the host files that QEMU consists of, and where it sees them.
+func installation(accel accelerator) ([]template.Input, error) {
 	binary, err := findBinary()
 	if err != nil {
 		return nil, err
@@ -57,19 +57,19 @@ func installation(accel accelerator) ([]jail.Bind, error) {
 	if err := examine(binary, accel); err != nil {
 		return nil, err
 	}
-	binds := []jail.Bind{{Source: binary, Target: binaryPath, ReadOnly: true}}
+	files := []template.Input{{Path: binary, Place: binaryPath}}
 	for _, name := range firmware {
 		source, err := find(firmwareDirs, name)
 		if err != nil {
 			return nil, &vm.Unavailable{Driver: Name, Kind: check.ProgramAbsent, Cause: "QEMU's firmware: " + err.Error(),
 				Remedy: "install it with QEMU (Debian: qemu-system-data)"}
 		}
-		binds = append(binds, jail.Bind{Source: source, Target: firmwarePath + "/" + name, ReadOnly: true})
+		files = append(files, template.Input{Path: source, Place: firmwarePath + "/" + name})
 	}
 	// Where an accelerator is no module, it is part of the binary.
 	module := accel.module() + ".so"
 	if source, err := find(moduleDirs, module); err == nil {
-		binds = append(binds, jail.Bind{Source: source, Target: modulePath + "/" + module, ReadOnly: true})
+		files = append(files, template.Input{Path: source, Place: modulePath + "/" + module})
 	}
 	libraries, err := libraries(binary)
 	if err != nil {
@@ -77,9 +77,9 @@ func installation(accel accelerator) ([]jail.Bind, error) {
 			Remedy: "install QEMU again"}
 	}
 	for _, path := range libraries {
-		binds = append(binds, jail.Bind{Source: path, Target: path, ReadOnly: true})
+		files = append(files, template.Input{Path: path, Place: path})
 	}
-	return binds, nil
+	return files, nil
 }
 
 func find(dirs []string, name string) (string, error) {

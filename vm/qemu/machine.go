@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"kata/guest/initrd"
 	"kata/jail"
 	"kata/vm"
+	"kata/vm/template"
 )
 
 // Paths in the jail.
@@ -23,13 +25,17 @@ const (
 	kernelPath = "/linux"
 	initrdPath = "/initrd"
 	sharePath  = "/share"
+	memoryPath = "/memory"
 	kvmPath    = "/dev/kvm"
 )
 
 type machine struct {
 	*jail.Process
 	channel net.Conn
+	greeted []byte   // what the agent has said on it, and nobody has read
+	monitor *monitor // of a machine that is saved, or starts from a saved one
 	wires   []*wire
+	failed  atomic.Pointer[error] // why the start from a template did not work
 }
 
 // capabilities over files whose owner the user namespace maps: what a guest's root
@@ -37,26 +43,40 @@ type machine struct {
 var capabilities = []int{unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID}
 
 func start(s vm.Spec) (*machine, error) {
-	prepare := func(err error) error { return &vm.BootError{Phase: vm.PhasePrepare, Cause: err} }
-	cfg, err := jailConfig(s)
+	accel, err := admit(s)
 	if err != nil {
-		return nil, prepare(err)
+		return nil, prepareError(err)
 	}
+	files, err := inputs(s, accel)
+	if err != nil {
+		return nil, prepareError(err)
+	}
+	return boot(s, jailConfig(s, accel, single, files))
+}
+
+func prepareError(err error) error { return &vm.BootError{Phase: vm.PhasePrepare, Cause: err} }
+
+// boot starts a machine that loads a kernel.
+func boot(s vm.Spec, cfg *jail.Config, more ...*os.File) (*machine, error) {
 	archive, err := writeInitrd(s)
 	if err != nil {
-		return nil, prepare(err)
+		return nil, prepareError(err)
 	}
 	// The jail keeps the file, the directory need not.
 	defer os.Remove(archive)
 	cfg.Binds = append(cfg.Binds, jail.Bind{Source: archive, Target: initrdPath, ReadOnly: true})
-	m := &machine{}
+	return (&machine{}).run(s, cfg, more...)
+}
+
+// run starts QEMU, with more descriptors after those of every machine.
+func (m *machine) run(s vm.Spec, cfg *jail.Config, more ...*os.File) (_ *machine, err error) {
 	files, err := m.descriptors(s)
 	defer closeAll(files)
 	if err != nil {
 		m.disconnect()
-		return nil, prepare(err)
+		return nil, prepareError(err)
 	}
-	cfg.Files = files
+	cfg.Files = append(files, more...)
 	if m.Process, err = jail.Start(cfg); err != nil {
 		m.disconnect()
 		return nil, &vm.BootError{Phase: vm.PhaseVMM, Cause: err}
@@ -67,23 +87,34 @@ func start(s vm.Spec) (*machine, error) {
 	return m, nil
 }
 
-// jailConfig is the jail without the files that are made for one machine.
-func jailConfig(s vm.Spec) (*jail.Config, error) {
+// admit refuses what cannot work before anything is made for it.
+func admit(s vm.Spec) (accelerator, error) {
 	if n := runtime.NumCPU(); s.VCPUs > n {
-		return nil, fmt.Errorf("%d virtual CPUs; this host has %d", s.VCPUs, n)
+		return "", fmt.Errorf("%d virtual CPUs; this host has %d", s.VCPUs, n)
 	}
+	return choose(s.Options)
+}
+
+// inputs are the host's files that QEMU and the guest consist of.
+func inputs(s vm.Spec, accel accelerator) ([]template.Input, error) {
 	if err := checkKernel(s.Kernel); err != nil {
 		return nil, err
 	}
-	accel, err := choose(s.Options)
+	files, err := installation(accel)
 	if err != nil {
 		return nil, err
 	}
-	binds, err := installation(accel)
-	if err != nil {
-		return nil, err
+	return append(files, template.Input{Path: s.Kernel, Place: kernelPath}), nil
+}
+
+// jailConfig is the jail without the files that are made for one machine.
+func jailConfig(s vm.Spec, accel accelerator, k kind, files []template.Input) *jail.Config {
+	var binds []jail.Bind
+	for _, f := range files {
+		if f.Place != "" {
+			binds = append(binds, jail.Bind{Source: f.Path, Target: f.Place, ReadOnly: true})
+		}
 	}
-	binds = append(binds, jail.Bind{Source: s.Kernel, Target: kernelPath, ReadOnly: true})
 	if accel == kvm {
 		binds = append(binds, jail.Bind{Source: kvmPath, Target: kvmPath, Device: true})
 	}
@@ -93,10 +124,10 @@ func jailConfig(s vm.Spec) (*jail.Config, error) {
 	return &jail.Config{
 		Dir: s.Dir, Binds: binds, Dirs: []string{sharePath},
 		Proc: true, // QEMU changes modes and attributes of shared files by /proc/self/fd
-		Args: commandLine(s, accel), Env: []string{"QEMU_MODULE_DIR=" + modulePath},
+		Args: commandLine(s, accel, k), Env: []string{"QEMU_MODULE_DIR=" + modulePath},
 		CPUs: s.CPUs, Cgroup: s.Cgroup, Capabilities: capabilities, Syscalls: syscalls,
 		Rlimits: []jail.Rlimit{{Resource: unix.RLIMIT_CORE, Value: 0}, {Resource: unix.RLIMIT_NOFILE, Value: 65536}},
-	}, nil
+	}
 }
 
 // checkKernel tells a file that is no kernel from one that does not boot.
@@ -189,9 +220,36 @@ func (m *machine) disconnect() {
 	if m.Process == nil && m.channel != nil {
 		m.channel.Close()
 	}
+	if m.monitor != nil {
+		m.monitor.Close()
+	}
 }
 
-func (m *machine) Channel() io.ReadWriteCloser { return m.channel }
+func (m *machine) Channel() io.ReadWriteCloser { return m }
+
+// Read reads from the channel.
+func (m *machine) Read(p []byte) (int, error) {
+	if len(m.greeted) > 0 {
+		n := copy(p, m.greeted)
+		m.greeted = m.greeted[n:]
+		return n, nil
+	}
+	return m.channel.Read(p)
+}
+
+// Write writes to the channel.
+func (m *machine) Write(p []byte) (int, error) { return m.channel.Write(p) }
+
+// Close closes the channel.
+func (m *machine) Close() error { return m.channel.Close() }
+
+// Err implements vm.Machine.
+func (m *machine) Err() error {
+	if err := m.failed.Load(); err != nil {
+		return *err
+	}
+	return m.Process.Err()
+}
 
 func (m *machine) PID() int { return m.Process.PID }
 
@@ -203,8 +261,16 @@ func (m *machine) GuestShare() vm.GuestMount {
 		Data: "trans=virtio,version=9p2000.L,msize=512000,access=client,cache=mmap"}
 }
 
-func (m *machine) AddShare(s vm.Share) error { return m.Attach(shareBind(s)) }
+// AddShare implements vm.Machine. A guest that started from a saved machine does not
+// always find what is let in later.
+func (m *machine) AddShare(s vm.Share) error {
+	if m.monitor != nil {
+		return vm.ErrNoHotShares
+	}
+	return m.Attach(shareBind(s))
+}
 
+// RemoveShare implements vm.Machine.
 func (m *machine) RemoveShare(name string) error { return m.Detach(sharePath + "/" + name) }
 
 func shareBind(s vm.Share) jail.Bind {

@@ -72,19 +72,19 @@ func TestProbeOfAccelerators(t *testing.T) {
 
 // TestInstallation compares what the loader says with what the files ask for.
 func TestInstallation(t *testing.T) {
-	binds, err := installation(tcg)
+	files, err := installation(tcg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, b := range binds {
-		if !b.ReadOnly || b.Device || !filepath.IsAbs(b.Source) || !filepath.IsAbs(b.Target) {
-			t.Errorf("%+v", b)
+	for _, f := range files {
+		if !filepath.IsAbs(f.Path) || !filepath.IsAbs(f.Place) {
+			t.Errorf("%+v", f)
 		}
-		names = append(names, filepath.Base(b.Target))
+		names = append(names, filepath.Base(f.Place))
 	}
-	for _, b := range binds {
-		f, err := elf.Open(b.Source)
+	for _, in := range files {
+		f, err := elf.Open(in.Path)
 		if err != nil {
 			continue // firmware
 		}
@@ -95,7 +95,7 @@ func TestInstallation(t *testing.T) {
 		}
 		for _, n := range needed {
 			if !slices.Contains(names, n) {
-				t.Errorf("%s needs %s, which is not let in", b.Source, n)
+				t.Errorf("%s needs %s, which is not let in", in.Path, n)
 			}
 		}
 	}

@@ -4,8 +4,8 @@
 // no disks, only what a container needs.
 //
 // QEMU runs in a jail with its own files and the shares, and holds no capability
-// outside. The package does not build QEMU, speaks no QMP, and offers no snapshots
-// and no hotplug of devices, processors or memory.
+// outside. Machines can start from a saved one (package template). The package does
+// not build QEMU and offers no hotplug of devices, processors or memory.
 package qemu
 
 import (
@@ -68,7 +68,7 @@ const (
 
 // Probe implements vm.Driver.
 func (Driver) Probe(options map[string]string) (vm.Capabilities, error) {
-	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, HotShares: true, KernelFile: "linux-x86_64"}
+	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, HotShares: store(options) == nil, KernelFile: "linux-x86_64"}
 	if runtime.GOARCH != "amd64" {
 		return caps, &vm.Unavailable{Driver: Name, Kind: check.HostArchitecture, Cause: "this release has a machine for amd64 only",
 			Remedy: "use another hypervisor"}
@@ -111,7 +111,13 @@ func (Driver) Inspect(options map[string]string) error {
 
 // Start implements vm.Driver.
 func (Driver) Start(ctx context.Context, s vm.Spec) (vm.Machine, error) {
-	m, err := start(s)
+	var m *machine
+	var err error
+	if from := store(s.Options); from != nil {
+		m, err = startClone(ctx, s, from)
+	} else {
+		m, err = start(s)
+	}
 	if err != nil {
 		return nil, err
 	}
