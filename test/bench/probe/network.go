@@ -59,7 +59,7 @@ func send(to netip.AddrPort, d time.Duration, _ int) (float64, error) {
 	defer unix.Close(fd)
 	data, total, begin := make([]byte, block), 0, time.Now()
 	for time.Since(begin) < d {
-		n, err := unix.Write(fd, data)
+		n, err := again(unix.Write, fd, data)
 		if err != nil {
 			return 0, err
 		}
@@ -68,7 +68,7 @@ func send(to netip.AddrPort, d time.Duration, _ int) (float64, error) {
 	if err := unix.Shutdown(fd, unix.SHUT_WR); err != nil {
 		return 0, err
 	}
-	if _, err := unix.Read(fd, data); err != nil {
+	if _, err := again(unix.Read, fd, data); err != nil {
 		return 0, err
 	}
 	return rate(total, begin), nil
@@ -81,16 +81,16 @@ func receive(to netip.AddrPort, d time.Duration, _ int) (float64, error) {
 		return 0, err
 	}
 	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte{'d'}); err != nil {
+	if _, err := again(unix.Write, fd, []byte{'d'}); err != nil {
 		return 0, err
 	}
 	data := make([]byte, block)
-	if _, err := unix.Read(fd, data); err != nil {
+	if _, err := again(unix.Read, fd, data); err != nil {
 		return 0, err
 	}
 	total, begin := 0, time.Now()
 	for time.Since(begin) < d {
-		n, err := unix.Read(fd, data)
+		n, err := again(unix.Read, fd, data)
 		if err != nil {
 			return 0, err
 		}
@@ -115,10 +115,10 @@ func roundTrip(to netip.AddrPort, _ time.Duration, n int) (float64, error) {
 	var us []float64
 	for i := range n + n/10 {
 		begin := time.Now()
-		if _, err := unix.Write(fd, data); err != nil {
+		if _, err := again(unix.Write, fd, data); err != nil {
 			return 0, err
 		}
-		if _, err := unix.Read(fd, data); err != nil {
+		if _, err := again(unix.Read, fd, data); err != nil {
 			return 0, fmt.Errorf("answer %d: %w", i, err)
 		}
 		if i >= n/10 {
@@ -127,4 +127,13 @@ func roundTrip(to netip.AddrPort, _ time.Duration, n int) (float64, error) {
 	}
 	slices.Sort(us)
 	return us[len(us)/2], nil
+}
+
+// again makes a call until no signal interrupts it: Go's scheduler sends some.
+func again(call func(int, []byte) (int, error), fd int, data []byte) (int, error) {
+	for {
+		if n, err := call(fd, data); err != unix.EINTR {
+			return n, err
+		}
+	}
 }
