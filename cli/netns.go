@@ -5,7 +5,6 @@ import (
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"kata/network"
 )
@@ -30,7 +29,7 @@ func networkOf(s *specs.Spec, c *createFlags) (*os.File, error) {
 			}
 			return f, nil
 		case c.detach:
-			return newNetwork()
+			return network.Make()
 		}
 	}
 	return nil, nil
@@ -41,19 +40,6 @@ func (k *created) closeNetwork() {
 	if k.netns != nil {
 		k.netns.Close()
 	}
-}
-
-// newNetwork makes an empty network namespace. It lasts as long as somebody has it
-// open or is in it.
-func newNetwork() (f *os.File, err error) {
-	err = network.Make(func(ns *os.File) error {
-		fd, err := unix.FcntlInt(ns.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-		if err == nil {
-			f = os.NewFile(uintptr(fd), "network namespace")
-		}
-		return err
-	})
-	return f, err
 }
 
 // startIn starts a process in the namespace ns, which may be nil.

@@ -71,20 +71,17 @@ func OpenPath(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Make makes a namespace with a loopback interface only, and calls f on a thread
-// in it: processes that f starts are in the namespace too.
-func Make(f func(ns *os.File) error) error {
-	return onThread(func() error {
+// Make makes a namespace with a loopback interface only. It lasts as long as somebody
+// has it open or is in it.
+func Make() (ns *os.File, err error) {
+	err = onThread(func() (err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("make a network namespace: %w", err)
 		}
-		ns, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
-		if err != nil {
-			return err
-		}
-		defer ns.Close()
-		return f(ns)
+		ns, err = os.Open("/proc/thread-self/ns/net")
+		return err
 	})
+	return ns, err
 }
 
 // Enter calls f on a thread in the namespace ns.

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // namespace makes a namespace for a test, set up by commands of ip(8).
@@ -19,12 +17,7 @@ func namespace(t *testing.T, commands ...string) *Namespace {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to make network namespaces")
 	}
-	var ns *os.File
-	err := Make(func(f *os.File) error {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-		ns = os.NewFile(uintptr(fd), "test")
-		return err
-	})
+	ns, err := Make()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func newWire() (_ *wire, err error) {
 		}
 	}()
 	for _, f := range []**os.File{&w.far, &w.near} {
-		if *f, err = newNamespace(); err != nil {
+		if *f, err = network.Make(); err != nil {
 			return nil, err
 		}
 	}
@@ -58,15 +58,6 @@ func newWire() (_ *wire, err error) {
 	go serveTCP(w.tcp)
 	go serveUDP(w.udp)
 	return w, nil
-}
-
-func newNamespace() (f *os.File, err error) {
-	err = network.Make(func(ns *os.File) error {
-		fd, err := unix.FcntlInt(ns.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-		f = os.NewFile(uintptr(fd), "network namespace")
-		return err
-	})
-	return f, err
 }
 
 // link makes the veth pair and waits until it carries.
