@@ -2,6 +2,7 @@ package container
 
 import (
 	"fmt"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,12 +23,10 @@ func (c *cgroup) filterDevices(program []byte) error {
 		insns, license uint64
 	}{unix.BPF_PROG_TYPE_CGROUP_DEVICE, uint32(len(program) / instruction),
 		uint64(uintptr(unsafe.Pointer(&program[0]))), uint64(uintptr(unsafe.Pointer(&noLicense)))}
-	fd, _, e := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&load)), unsafe.Sizeof(load))
-	for e == unix.EAGAIN { // a signal interrupted the verifier; Go's scheduler sends some
-		fd, _, e = unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&load)), unsafe.Sizeof(load))
-	}
-	if e != 0 {
-		return fmt.Errorf("linux.resources.devices: %w", e)
+	fd, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
+	runtime.KeepAlive(program)
+	if err != nil {
+		return fmt.Errorf("linux.resources.devices: %w", err)
 	}
 	attach := struct{ target, program, kind, flags, replaced uint32 }{
 		uint32(c.fd), uint32(fd), unix.BPF_CGROUP_DEVICE, unix.BPF_F_ALLOW_MULTI, 0}
@@ -35,13 +34,28 @@ func (c *cgroup) filterDevices(program []byte) error {
 		attach.flags |= unix.BPF_F_REPLACE
 		attach.replaced = uint32(c.filter)
 	}
-	if _, _, e := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_ATTACH, uintptr(unsafe.Pointer(&attach)), unsafe.Sizeof(attach)); e != 0 {
-		unix.Close(int(fd))
-		return fmt.Errorf("linux.resources.devices: %w", e)
+	if _, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach)); err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("linux.resources.devices: %w", err)
 	}
 	if c.filter > 0 {
 		unix.Close(c.filter)
 	}
-	c.filter = int(fd)
+	c.filter = fd
 	return nil
+}
+
+// bpf is bpf(2). A pending signal interrupts the verifier, and Go's scheduler sends
+// some: then it is called again.
+func bpf(command uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
+	for {
+		r, _, e := unix.Syscall(unix.SYS_BPF, command, uintptr(attr), size)
+		switch e {
+		case 0:
+			return int(r), nil
+		case unix.EAGAIN:
+			continue
+		}
+		return -1, e
+	}
 }
