@@ -3,8 +3,10 @@ package channel
 import (
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // A write and a CloseWrite at the same time must not put data behind the end,
@@ -91,5 +93,28 @@ func TestErrSaysWhoEnded(t *testing.T) {
 	<-agent.Done()
 	if !errors.Is(host.Err(), ErrClosed) || !errors.Is(agent.Err(), io.EOF) {
 		t.Errorf("host: %v, want ErrClosed; agent: %v, want EOF", host.Err(), agent.Err())
+	}
+}
+
+// TestPeerThatTakesNothing: who talks to a machine that is stuck learns it.
+func TestPeerThatTakesNothing(t *testing.T) {
+	defer func(d time.Duration) { stallTime = d }(stallTime)
+	stallTime = 50 * time.Millisecond
+	a, b := net.Pipe()
+	t.Cleanup(func() { b.Close() })
+	go func() {
+		_ = writePreface(b, Version)
+		_ = readPreface(b)
+	}()
+	s, err := New(a, Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Open(Header{Kind: RPC, Name: "agent"}); err == nil {
+		t.Error("a stream was opened that nobody has heard of")
+	}
+	<-s.Done()
+	if err := s.Err(); !errors.Is(err, ErrStalled) {
+		t.Errorf("%v, want ErrStalled", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 )
 
 // Role is the side of the channel; it decides whose stream ids are odd.
@@ -29,6 +30,7 @@ type Session struct {
 
 	writeMu sync.Mutex // held while a frame is written
 	wbuf    []byte
+	stall   *time.Timer // ends the session of a host whose machine takes nothing
 
 	mu      sync.Mutex
 	streams map[uint32]*Stream
@@ -67,12 +69,22 @@ func New(rwc io.ReadWriteCloser, role Role) (*Session, error) {
 		done:    make(chan struct{}),
 		nextID:  1,
 	}
-	if role == Agent {
+	if role == Agent { // it waits for its host as long as it takes
 		s.nextID, s.peerOdd = 2, 1
+	} else {
+		s.stall = time.AfterFunc(stallTime, func() { s.fail(ErrStalled) })
+		s.stall.Stop()
 	}
 	go s.readLoop(r)
 	return s, nil
 }
+
+// ErrStalled is the end of a session whose machine is stuck: an agent always reads.
+var ErrStalled = errors.New("the machine takes nothing from its channel")
+
+// stallTime is how long it may take until a machine has taken what is written to it,
+// one frame beyond what the channel's device and socket hold.
+var stallTime = 30 * time.Second
 
 // ErrTooMany is returned by Open when MaxStreams are open.
 var ErrTooMany = errors.New("channel has too many open streams")
@@ -156,6 +168,10 @@ func (s *Session) write(f frame) error {
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
 	s.wbuf = appendFrame(s.wbuf[:0], f)
+	if s.stall != nil {
+		s.stall.Reset(stallTime)
+		defer s.stall.Stop()
+	}
 	if _, err := s.rwc.Write(s.wbuf); err != nil {
 		go s.fail(err)
 		return err

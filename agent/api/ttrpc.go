@@ -140,8 +140,8 @@ func answer(methods map[string]Handler, body []byte) *rpcResponse {
 
 // Conn is the client's end of a ttrpc connection; calls may run concurrently.
 type Conn struct {
-	rw io.ReadWriteCloser
-	wm sync.Mutex
+	rw   io.ReadWriteCloser
+	turn chan struct{} // held by the one who writes
 
 	mu    sync.Mutex
 	next  uint32
@@ -151,7 +151,7 @@ type Conn struct {
 
 // NewConn starts a client on rw and owns it.
 func NewConn(rw io.ReadWriteCloser) *Conn {
-	c := &Conn{rw: rw, next: 1, calls: map[uint32]chan *rpcResponse{}}
+	c := &Conn{rw: rw, turn: make(chan struct{}, 1), next: 1, calls: map[uint32]chan *rpcResponse{}}
 	go c.readLoop()
 	return c
 }
@@ -189,16 +189,31 @@ func (c *Conn) readLoop() {
 }
 
 // Call sends one request and waits for its answer. done, if not nil, abandons
-// the wait when closed. Errors: *Error from the agent, or the connection's end.
+// the wait when closed, also that for an agent to take the request. Errors: *Error
+// from the agent, or the connection's end.
 func (c *Conn) Call(done <-chan struct{}, method string, req, resp any) error {
 	frame, err := encodeFrame(typeRequest, &rpcRequest{Service: Service, Method: method, Payload: Marshal(req)})
 	if err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
-	id, ch, err := c.send(frame)
+	late := fmt.Errorf("agent: no answer to %s in time", method)
+	select {
+	case c.turn <- struct{}{}:
+	case <-done:
+		return late
+	}
+	id, ch, err := c.register()
 	if err != nil {
+		<-c.turn
 		return fmt.Errorf("agent: %w", err)
 	}
+	setStream(frame, id)
+	// What is written in part cannot be taken back. If the agent does not take it, the
+	// calls after this one wait in vain, each until it is abandoned.
+	go func() {
+		_, _ = c.rw.Write(frame) // a failure is the connection's end, which the read loop reports
+		<-c.turn
+	}()
 	select {
 	case r, ok := <-ch:
 		if !ok {
@@ -212,30 +227,23 @@ func (c *Conn) Call(done <-chan struct{}, method string, req, resp any) error {
 		return Unmarshal(r.Payload, resp)
 	case <-done:
 		c.forget(id)
-		return fmt.Errorf("agent: no answer to %s in time", method)
+		return late
 	}
 }
 
-// send registers a call and writes its request. Ids must reach a ttrpc server in
-// rising order, so one lock is held over both.
-func (c *Conn) send(frame []byte) (uint32, <-chan *rpcResponse, error) {
-	c.wm.Lock()
-	defer c.wm.Unlock()
+// register makes an id for a call, whose answer comes on the channel. Ids must reach a
+// ttrpc server in rising order: only who has the turn calls this, and keeps it until
+// the request is written.
+func (c *Conn) register() (uint32, <-chan *rpcResponse, error) {
 	ch := make(chan *rpcResponse, 1)
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.err != nil {
-		defer c.mu.Unlock()
 		return 0, nil, c.err
 	}
 	id := c.next
 	c.next += 2
 	c.calls[id] = ch
-	c.mu.Unlock()
-	setStream(frame, id)
-	if _, err := c.rw.Write(frame); err != nil {
-		c.forget(id)
-		return 0, nil, err
-	}
 	return id, ch, nil
 }
 

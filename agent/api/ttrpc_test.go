@@ -177,6 +177,25 @@ func TestEndOfConnection(t *testing.T) {
 	}
 }
 
+// TestAgentThatTakesNothing: the time of a call is also the time for its request to be
+// taken, and the call that stands in the way holds nobody up for longer.
+func TestAgentThatTakesNothing(t *testing.T) {
+	a, b := net.Pipe()
+	agent := Agent{NewConn(a)}
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		_, err := agent.Hello(ctx, &HelloRequest{})
+		cancel()
+		if err == nil || err.Error() != "agent: no answer to Hello in time" {
+			t.Errorf("%v", err)
+		}
+	}
+	go func() { _ = Serve(b, testMethods(nil)) }() // it was only slow
+	if got, err := agent.Hello(deadline(t), &HelloRequest{Version: 3}); err != nil || got.Version != 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestServeRefusesGarbage(t *testing.T) {
 	a, b := net.Pipe()
 	served := make(chan error, 1)
