@@ -34,7 +34,7 @@ func (a *app) leave(k *created, c *createFlags) error {
 	err := checkTerminal(terminal, true, c.consoleSocket)
 	var pid int
 	if err == nil {
-		pid, err = a.startShim(k.dir, k.record.ID, "", terminal, c.consoleSocket, shimNamespaces(k.netns))
+		pid, err = a.startShim(k.dir, k.record.ID, "", terminal, c.consoleSocket, shimNamespaces(k.bundle.Spec, k.netns))
 	}
 	if err == nil {
 		if err = k.commit(pid, c.pidFile); err != nil {

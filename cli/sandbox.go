@@ -27,8 +27,13 @@ type namespaces struct {
 
 // shimNamespaces are those that stand for the namespaces of a container whose
 // network namespace is net.
-func shimNamespaces(net *os.File) *namespaces {
+func shimNamespaces(s *specs.Spec, net *os.File) *namespaces {
 	n := &namespaces{flags: unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS, net: net}
+	for _, ns := range s.Linux.Namespaces {
+		if ns.Type == specs.TimeNamespace {
+			n.flags |= unix.CLONE_NEWTIME
+		}
+	}
 	if net == nil {
 		n.flags |= unix.CLONE_NEWNET
 	}

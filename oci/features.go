@@ -25,7 +25,7 @@ func Features() *features.Features {
 		Linux: &features.Linux{
 			Namespaces: []string{
 				string(specs.CgroupNamespace), string(specs.IPCNamespace), string(specs.MountNamespace),
-				string(specs.NetworkNamespace), string(specs.PIDNamespace), string(specs.UserNamespace), string(specs.UTSNamespace),
+				string(specs.NetworkNamespace), string(specs.PIDNamespace), string(specs.TimeNamespace), string(specs.UserNamespace), string(specs.UTSNamespace),
 			},
 			Capabilities: slices.Clone(capabilities),
 			// The cgroups of a container are the guest's; its kernel has version 2 only.

@@ -16,10 +16,7 @@ var linuxRules = []rule[*specs.Linux]{
 	{"linux.namespaces", checkNamespaces},
 	{"linux.uidMappings", func(l *specs.Linux) (string, string) { return checkUserMappings(l, l.UIDMappings) }},
 	{"linux.gidMappings", func(l *specs.Linux) (string, string) { return checkUserMappings(l, l.GIDMappings) }},
-	{"linux.timeOffsets", func(l *specs.Linux) (string, string) {
-		missing := len(l.TimeOffsets) > 0 && !hasNamespace(l, specs.TimeNamespace)
-		return "", when(missing, "needs a namespace of type time in linux.namespaces")
-	}},
+	{"linux.timeOffsets", checkTimeOffsets},
 	{"linux.sysctl", checkSysctl},
 	{"linux.devices", checkDevices},
 	{"linux.rootfsPropagation", func(l *specs.Linux) (string, string) {
@@ -72,6 +69,22 @@ func checkUserMappings(l *specs.Linux, mappings []specs.LinuxIDMapping) (string,
 		return "", "is empty, the new user namespace needs it"
 	}
 	return checkMappings(mappings)
+}
+
+// checkTimeOffsets: time_namespaces(7). How far a clock can go, the kernel knows.
+func checkTimeOffsets(l *specs.Linux) (string, string) {
+	if len(l.TimeOffsets) > 0 && !hasNamespace(l, specs.TimeNamespace) {
+		return "", "needs a namespace of type time in linux.namespaces"
+	}
+	for name, o := range l.TimeOffsets {
+		switch {
+		case name != "monotonic" && name != "boottime":
+			return "", fmt.Sprintf("%q is neither monotonic nor boottime", name)
+		case o.Nanosecs >= 1e9:
+			return "." + name + ".nanosecs", fmt.Sprintf("%d is a second or more", o.Nanosecs)
+		}
+	}
+	return "", ""
 }
 
 // maxMappings is how many lines the kernel takes, user_namespaces(7).

@@ -113,6 +113,8 @@ var invalid = []struct {
 	{"linux.timeOffsets: needs a namespace of type time", func(s *specs.Spec) {
 		s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"boottime": {}}
 	}},
+	{`linux.timeOffsets: "realtime" is neither`, timens("realtime", 0)},
+	{"linux.timeOffsets.boottime.nanosecs: 1000000000 is", timens("boottime", 1e9)},
 	{`linux.sysctl: "net/../../x" is not`, func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net/../../x": "1"} }},
 	{`linux.sysctl: "net..x" is not`, func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net..x": "1"} }},
 	{"linux.sysctl: kernel.hostname is not allowed", func(s *specs.Spec) {
@@ -159,6 +161,13 @@ var invalid = []struct {
 	{`linux.resources.unified: "../x.y" is not`, func(s *specs.Spec) {
 		s.Linux.Resources.Unified = map[string]string{"../x.y": "1"}
 	}},
+}
+
+func timens(clock string, nanoseconds uint32) func(*specs.Spec) {
+	return func(s *specs.Spec) {
+		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.TimeNamespace})
+		s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{clock: {Nanosecs: nanoseconds}}
+	}
 }
 
 func TestInvalid(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 )
 
 // messages are the Go side of agent.proto.
-var messages = []any{Empty{}, HelloRequest{}, HelloResponse{}, SandboxRequest{}, Mount{}, IDMap{}, IDMapping{}, Rlimit{}, Capabilities{},
+var messages = []any{Empty{}, HelloRequest{}, HelloResponse{}, SandboxRequest{}, Mount{}, IDMap{}, IDMapping{}, TimeOffset{}, Rlimit{}, Capabilities{},
 	Process{}, Device{}, KeyValue{}, CreateRequest{}, ProcessRequest{}, ExecRequest{}, StartResponse{}, SignalRequest{},
 	WaitResponse{}, Hook{}, Join{}, ResizeRequest{}, ProcessesResponse{}, ProcessInfo{},
 	Seccomp{}, Scheduler{}, FreezeRequest{}, UpdateRequest{}, StatsResponse{},

@@ -179,11 +179,20 @@ type CreateRequest struct {
 	// DeviceFilter is a program of type BPF_PROG_TYPE_CGROUP_DEVICE, an array of
 	// struct bpf_insn; empty is none.
 	DeviceFilter []byte `pb:"102"`
+	// TimeOffsets are those of a new time namespace, in Namespaces.
+	TimeOffsets []TimeOffset `pb:"150"`
+}
+
+// TimeOffset is one line of time_namespaces(7)'s timens_offsets.
+type TimeOffset struct {
+	Clock       uint32 `pb:"1"` // CLOCK_MONOTONIC or CLOCK_BOOTTIME
+	Seconds     int64  `pb:"2"`
+	Nanoseconds uint32 `pb:"3"`
 }
 
 // Join names a namespace by a container that is in it and has not ended.
 type Join struct {
-	Namespace uint64 `pb:"1"` // CLONE_NEWPID, CLONE_NEWIPC or CLONE_NEWUTS
+	Namespace uint64 `pb:"1"` // CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS or CLONE_NEWTIME
 	Container string `pb:"2"`
 }
 

@@ -47,6 +47,10 @@ func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find) (*Con
 	if _, err := nullDevice(); err != nil {
 		return nil, err
 	}
+	f, err := newFence(req, find)
+	if err != nil {
+		return nil, err
+	}
 	unmount, err := mountShare(req)
 	if err != nil {
 		return nil, err
@@ -61,7 +65,7 @@ func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find) (*Con
 		unmount()
 		return nil, err
 	}
-	c := &Container{id: req.ID, unmountShare: unmount, reaper: r, cgroup: cg, fence: fence{req.Seccomp, req.Personality, newIdentity(req)}, rootFD: -1, execs: map[string]*process{},
+	c := &Container{id: req.ID, unmountShare: unmount, reaper: r, cgroup: cg, fence: *f, rootFD: -1, execs: map[string]*process{},
 		hooks: req.StartHooks, hookState: req.HookState,
 		init: &process{spec: &req.Process, exited: make(chan struct{})}}
 	exit, err := c.cloneInit(req, find)
@@ -72,7 +76,7 @@ func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find) (*Con
 	}
 	c.init.watch(exit, c.initExited)
 	if err = inThread(func() error { return c.prepare(req, streams) }); err == nil {
-		err = c.init.adjust(c.fence.ids)
+		err = c.init.adjust(&c.fence)
 	}
 	if err != nil {
 		c.Remove()
@@ -202,7 +206,7 @@ func (c *Container) runExec(p *process, streams Streams) error {
 	if err := inThread(func() error { return c.exec(p, streams) }); err != nil {
 		return err
 	}
-	if err := p.adjust(c.fence.ids); err != nil {
+	if err := p.adjust(&c.fence); err != nil {
 		_ = p.signal(unix.SIGKILL)
 		p.stdio.started()
 		p.gone()
@@ -250,7 +254,7 @@ func (c *Container) enter() error {
 // launch clones a process from a thread that is in the namespaces, up to the point
 // where it would run its command.
 func (c *Container) launch(p *process, command string) error {
-	exit, err := p.clone(c.reaper, 0, c.cgroup.fd)
+	exit, err := p.clone(c.reaper, c.fence.clock.flag(), c.cgroup.fd)
 	if err != nil {
 		return fmt.Errorf("clone: %w", err)
 	}

@@ -13,6 +13,12 @@ type fence struct {
 	seccomp     api.Seccomp
 	personality uint32
 	ids         *identity
+	clock       *clock
+}
+
+func newFence(req *api.CreateRequest, find Find) (*fence, error) {
+	c, err := newClock(req, find)
+	return &fence{req.Seccomp, req.Personality, newIdentity(req), c}, err
 }
 
 func (f *fence) filtered() bool { return len(f.seccomp.Program) > 0 }

@@ -66,7 +66,7 @@ func (c *Container) runHook(h *api.Hook) error {
 		p.stdio.started() // closes the descriptors
 		return err
 	}
-	if err := p.adjust(c.fence.ids); err != nil {
+	if err := p.adjust(&c.fence); err != nil {
 		_ = p.signal(unix.SIGKILL)
 		p.stdio.started()
 		p.gone()

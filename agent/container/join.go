@@ -14,7 +14,7 @@ type Find func(id string) (*Container, error)
 
 // joinable are the namespaces that containers may share. All share the network:
 // it is the guest's.
-const joinable = unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+const joinable = unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWTIME
 
 // joined are the kinds of namespace that a container takes from others.
 func joined(req *api.CreateRequest) (kinds uint64) {
@@ -28,7 +28,7 @@ func joined(req *api.CreateRequest) (kinds uint64) {
 // that it joins.
 func (c *Container) cloneInit(req *api.CreateRequest, find Find) (exit <-chan unix.WaitStatus, err error) {
 	clone := func() (err error) {
-		exit, err = c.init.clone(c.reaper, req.Namespaces&^unix.CLONE_NEWNET, c.cgroup.fd)
+		exit, err = c.init.clone(c.reaper, req.Namespaces&^unix.CLONE_NEWNET|c.fence.clock.flag(), c.cgroup.fd)
 		return err
 	}
 	if len(req.Joins) == 0 {
@@ -49,6 +49,9 @@ func (c *Container) cloneInit(req *api.CreateRequest, find Find) (exit <-chan un
 func enterNamespace(j api.Join, find Find) error {
 	if j.Namespace&^joinable != 0 || j.Namespace == 0 {
 		return &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("namespaces %#x cannot be joined", j.Namespace)}
+	}
+	if j.Namespace == unix.CLONE_NEWTIME {
+		return nil // the fence has it
 	}
 	other, err := find(j.Container)
 	if err == nil {

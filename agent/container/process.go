@@ -92,8 +92,11 @@ func (p *process) signal(sig unix.Signal) error {
 }
 
 // adjust sets what takes the guest's privileges to set.
-func (p *process) adjust(ids *identity) error {
-	if err := ids.limit(p); err != nil {
+func (p *process) adjust(f *fence) error {
+	if err := f.ids.limit(p); err != nil {
+		return err
+	}
+	if err := f.clock.set(p.pid); err != nil {
 		return err
 	}
 	if !p.spec.OOMScoreAdjSet {

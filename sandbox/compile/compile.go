@@ -67,6 +67,9 @@ func compile(id string, b *oci.Bundle, joins Joins) (*Container, error) {
 	if err := c.userNamespace(s.Linux); err != nil {
 		return nil, err
 	}
+	if err := c.timeNamespace(s.Linux); err != nil {
+		return nil, err
+	}
 	for _, k := range slices.Sorted(maps.Keys(s.Linux.Sysctl)) {
 		r.Sysctls = append(r.Sysctls, api.KeyValue{Key: k, Value: s.Linux.Sysctl[k]})
 	}
@@ -117,6 +120,7 @@ var namespaceFlags = map[specs.LinuxNamespaceType]uint64{
 	specs.CgroupNamespace:  unix.CLONE_NEWCGROUP,
 	specs.NetworkNamespace: unix.CLONE_NEWNET,
 	specs.UserNamespace:    unix.CLONE_NEWUSER,
+	specs.TimeNamespace:    unix.CLONE_NEWTIME,
 }
 
 func field(name, format string, args ...any) error {
@@ -131,9 +135,6 @@ func refuse(s *specs.Spec, own []specs.LinuxNamespace) error {
 	has := map[specs.LinuxNamespaceType]bool{}
 	for i, ns := range own {
 		name := fmt.Sprintf("linux.namespaces[%d]", i)
-		if ns.Type == specs.TimeNamespace {
-			return field(name+".type", "%s namespaces are not supported in the guest", ns.Type)
-		}
 		if ns.Path != "" && ns.Type != specs.NetworkNamespace {
 			return field(name+".path", "a namespace of the host cannot be joined from a virtual machine")
 		}

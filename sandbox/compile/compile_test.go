@@ -176,7 +176,7 @@ func TestRefusals(t *testing.T) {
 		{"process", func(s *specs.Spec) { s.Process = nil }},
 		{"linux.namespaces[0].path", ns(specs.LinuxNamespace{Type: specs.UserNamespace, Path: "/proc/1/ns/user"})},
 		{"linux.uidMappings", ns(specs.LinuxNamespace{Type: specs.UserNamespace})},
-		{"linux.namespaces[0].type", ns(specs.LinuxNamespace{Type: specs.TimeNamespace})},
+		{"linux.namespaces[0].path", ns(specs.LinuxNamespace{Type: specs.TimeNamespace, Path: "/proc/1/ns/time"})},
 		{"linux.namespaces[0].path", ns(specs.LinuxNamespace{Type: specs.PIDNamespace, Path: "/proc/1/ns/pid"})},
 		{"linux.namespaces", without(specs.MountNamespace)},
 		{"linux.namespaces", without(specs.NetworkNamespace)},

@@ -15,6 +15,9 @@ import (
 // type. All those containers are in one sandbox.
 type Joins map[specs.LinuxNamespaceType]string
 
+// joinable are the types that containers can share besides the network.
+var joinable = []specs.LinuxNamespaceType{specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.TimeNamespace}
+
 // NewIn compiles the bundle of a container that comes into a running sandbox. What
 // linux.namespaces has with a path is in joins. Errors as New's.
 func NewIn(id string, b *oci.Bundle, joins Joins) (*Container, error) {
@@ -36,7 +39,7 @@ func (j Joins) split(list []specs.LinuxNamespace) (own []specs.LinuxNamespace, e
 			own = append(own, ns)
 		case ns.Type == specs.NetworkNamespace:
 			own = append(own, specs.LinuxNamespace{Type: ns.Type})
-		case ns.Type != specs.PIDNamespace && ns.Type != specs.IPCNamespace && ns.Type != specs.UTSNamespace:
+		case !slices.Contains(joinable, ns.Type):
 			return nil, field(fmt.Sprintf("linux.namespaces[%d].path", i), "containers cannot share a %s namespace", ns.Type)
 		}
 	}
@@ -46,7 +49,7 @@ func (j Joins) split(list []specs.LinuxNamespace) (own []specs.LinuxNamespace, e
 // add writes the joins into the request. The name of a shared UTS namespace is
 // its first container's.
 func (j Joins) add(r *api.CreateRequest) {
-	for _, t := range []specs.LinuxNamespaceType{specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace} {
+	for _, t := range joinable {
 		if j[t] != "" {
 			r.Joins = append(r.Joins, api.Join{Namespace: namespaceFlags[t], Container: j[t]})
 		}
