@@ -58,6 +58,7 @@ lint:
 	[ -z "$$unformatted" ] || { echo "not formatted (run make fmt):"; echo "$$unformatted"; exit 1; } >&2
 	$(call say,go vet)
 	go vet ./...
+	GOARCH=arm64 go vet ./...
 	$(call say,staticcheck)
 	go tool staticcheck ./...
 
@@ -69,6 +70,8 @@ fmt:
 test: setup-test all guest lint
 	$(call say,go test: packages)
 	go test $$(go list ./... | grep -v '^kata/test/') 2>&1 | tee bin/test.log
+	$(call say,go test: packages of the guest (arm64 under emulation))
+	GOARCH=arm64 go test -exec qemu-aarch64 ./agent/... ./channel/... ./guest/... 2>&1 | tee -a bin/test.log
 	$(call say,go test: machines (one package at a time))
 	go test -count=1 -p 1 -timeout 30m $$(go list ./test/... | grep -v '/engines$$') 2>&1 | tee -a bin/test.log
 

@@ -12,7 +12,7 @@ set -euo pipefail
 packages() {
 	case $1 in
 	build) echo flex bison bc patch libelf-dev xz-utils cpio gcc make libc6-dev ca-certificates ;;
-	test) echo busybox-static iproute2 procps jq runc:runc crun:crun ca-certificates qemu-system-x86:qemu-system-x86_64 ;;
+	test) echo busybox-static iproute2 procps jq runc:runc crun:crun ca-certificates qemu-system-x86:qemu-system-x86_64 qemu-user:qemu-aarch64 ;;
 	demo) echo busybox-static mmdebstrap ca-certificates ;;
 	bench) echo busybox-static procps jq runc:runc crun:crun ;;
 	engines) echo busybox-static iproute2 iptables procps podman crun:crun catatonit conmon containernetworking-plugins ;;

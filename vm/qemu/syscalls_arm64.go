@@ -1,0 +1,4 @@
+package qemu
+
+// ownSyscalls exist on this architecture only: none does.
+var ownSyscalls []uint32
