@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"kata/agent/bpf"
 )
 
 var noLicense = [1]byte{}
@@ -23,7 +25,7 @@ func (c *cgroup) filterDevices(program []byte) error {
 		insns, license uint64
 	}{unix.BPF_PROG_TYPE_CGROUP_DEVICE, uint32(len(program) / instruction),
 		uint64(uintptr(unsafe.Pointer(&program[0]))), uint64(uintptr(unsafe.Pointer(&noLicense)))}
-	fd, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
+	fd, err := bpf.Call(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
 	runtime.KeepAlive(program)
 	if err != nil {
 		return fmt.Errorf("linux.resources.devices: %w", err)
@@ -34,7 +36,7 @@ func (c *cgroup) filterDevices(program []byte) error {
 		attach.flags |= unix.BPF_F_REPLACE
 		attach.replaced = uint32(c.filter)
 	}
-	if _, err := bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach)); err != nil {
+	if _, err := bpf.Call(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach)); err != nil {
 		unix.Close(fd)
 		return fmt.Errorf("linux.resources.devices: %w", err)
 	}
@@ -43,19 +45,4 @@ func (c *cgroup) filterDevices(program []byte) error {
 	}
 	c.filter = fd
 	return nil
-}
-
-// bpf is bpf(2). A pending signal interrupts the verifier, and Go's scheduler sends
-// some: then it is called again.
-func bpf(command uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
-	for {
-		r, _, e := unix.Syscall(unix.SYS_BPF, command, uintptr(attr), size)
-		switch e {
-		case 0:
-			return int(r), nil
-		case unix.EAGAIN:
-			continue
-		}
-		return -1, e
-	}
 }
