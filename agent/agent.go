@@ -37,7 +37,7 @@ type agent struct {
 	containers map[string]*container.Container
 
 	streamMu sync.Mutex
-	streams  map[string]chan *channel.Stream // waiting for their process, by name
+	streams  map[string]chan *channel.Stream // waiting for who wants them, by name
 }
 
 // Run is the life of PID 1. It returns only with an error; the caller powers off.
@@ -112,7 +112,7 @@ func (a *agent) accept() error {
 				}
 				st.Close()
 			}()
-		case channel.Stdio:
+		case channel.Stdio, channel.Names:
 			a.slot(st.Header().Name) <- st
 		default:
 			st.Close()
@@ -120,7 +120,7 @@ func (a *agent) accept() error {
 	}
 }
 
-// slot is where a stdio stream and its process meet, whichever comes first.
+// slot is where a stream and who wants it meet, whichever comes first.
 func (a *agent) slot(name string) chan *channel.Stream {
 	a.streamMu.Lock()
 	defer a.streamMu.Unlock()
@@ -138,17 +138,21 @@ const streamTime = 10 * time.Second
 // processStreams hands out the stdio streams of one process.
 func (a *agent) processStreams(id, exec string) container.Streams {
 	return func(fd int) (container.Stream, error) {
-		name := api.StreamName(id, exec, fd)
-		defer func() {
-			a.streamMu.Lock()
-			delete(a.streams, name)
-			a.streamMu.Unlock()
-		}()
-		select {
-		case st := <-a.slot(name):
-			return st, nil
-		case <-time.After(streamTime):
-			return nil, fmt.Errorf("the host opened no stream %s", name)
-		}
+		return a.stream(api.StreamName(id, exec, fd))
+	}
+}
+
+// stream waits for a stream of the host, which is handed out once.
+func (a *agent) stream(name string) (*channel.Stream, error) {
+	defer func() {
+		a.streamMu.Lock()
+		delete(a.streams, name)
+		a.streamMu.Unlock()
+	}()
+	select {
+	case st := <-a.slot(name):
+		return st, nil
+	case <-time.After(streamTime):
+		return nil, fmt.Errorf("the host opened no stream %s", name)
 	}
 }

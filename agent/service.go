@@ -10,25 +10,27 @@ import (
 
 	"kata/agent/api"
 	"kata/agent/container"
+	"kata/agent/names"
 )
 
 func (a *agent) methods() map[string]api.Handler {
 	return map[string]api.Handler{
-		"Hello":     api.Method(a.hello),
-		"Sandbox":   api.Method(a.sandbox),
-		"Interface": api.Method(a.iface),
-		"Create":    api.Method(a.create),
-		"Start":     api.Method(a.start),
-		"Exec":      api.Method(a.exec),
-		"Signal":    api.Method(a.signal),
-		"Wait":      api.Method(a.wait),
-		"Resize":    api.Method(a.resize),
-		"Processes": api.Method(a.processes),
-		"Freeze":    api.Method(a.freeze),
-		"Update":    api.Method(a.update),
-		"Stats":     api.Method(a.stats),
-		"Remove":    api.Method(a.remove),
-		"Shutdown":  api.Method(a.shutdown),
+		"Hello":      api.Method(a.hello),
+		"Sandbox":    api.Method(a.sandbox),
+		"Interface":  api.Method(a.iface),
+		"Nameserver": api.Method(a.nameserver),
+		"Create":     api.Method(a.create),
+		"Start":      api.Method(a.start),
+		"Exec":       api.Method(a.exec),
+		"Signal":     api.Method(a.signal),
+		"Wait":       api.Method(a.wait),
+		"Resize":     api.Method(a.resize),
+		"Processes":  api.Method(a.processes),
+		"Freeze":     api.Method(a.freeze),
+		"Update":     api.Method(a.update),
+		"Stats":      api.Method(a.stats),
+		"Remove":     api.Method(a.remove),
+		"Shutdown":   api.Method(a.shutdown),
 	}
 }
 
@@ -137,6 +139,21 @@ func (a *agent) iface(req *api.InterfaceRequest) (*api.Empty, error) {
 		return nil, a.bootErr
 	}
 	return &api.Empty{}, a.devices.Configure(req)
+}
+
+// nameserver answers as the name server of an address with what the host says.
+func (a *agent) nameserver(req *api.NameserverRequest) (*api.Empty, error) {
+	st, err := a.stream(api.NameserverStream(req.Address))
+	if err != nil {
+		return nil, err
+	}
+	s, err := names.Listen(req.Address)
+	if err != nil {
+		st.Close()
+		return nil, fmt.Errorf("name server: %w", err)
+	}
+	go s.Serve(st)
+	return &api.Empty{}, nil
 }
 
 func (a *agent) create(req *api.CreateRequest) (*api.StartResponse, error) {

@@ -103,6 +103,8 @@ const (
 	Stdio
 	// Console streams carry a log or a console.
 	Console
+	// Names streams carry questions to a name server.
+	Names
 )
 
 // Header opens a stream: what it is for, and which one of that kind it is.
@@ -123,7 +125,7 @@ func decodeHeader(b []byte) (Header, error) {
 		return Header{}, fmt.Errorf("stream header of %d bytes", len(b))
 	}
 	k := Kind(b[0])
-	if k < RPC || k > Console {
+	if k < RPC || k > Names {
 		return Header{}, fmt.Errorf("unknown stream kind %d", k)
 	}
 	return Header{Kind: k, Name: string(b[1:])}, nil

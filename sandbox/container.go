@@ -67,6 +67,7 @@ func (s *Sandbox) Create(ctx context.Context, req *api.CreateRequest) (*Stdio, e
 
 // Remove kills what is left of a container in the guest and forgets it.
 func (s *Sandbox) Remove(ctx context.Context, id string) error {
+	s.forgetNames(id)
 	return s.agent.Remove(ctx, &api.ProcessRequest{ID: id})
 }
 
@@ -107,6 +108,9 @@ func (s *Sandbox) RemoveShares(shares []vm.Share) {
 // Start lets a created container run.
 func (s *Sandbox) Start(ctx context.Context, id string) error {
 	if err := s.SyncNetwork(ctx); err != nil {
+		return err
+	}
+	if err := s.syncNames(ctx); err != nil {
 		return err
 	}
 	return s.agent.Start(ctx, &api.ProcessRequest{ID: id})

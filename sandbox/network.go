@@ -56,6 +56,7 @@ func (s *Sandbox) followNetwork() {
 	for s.network.Wait() == nil {
 		time.Sleep(settleTime)
 		_ = s.SyncNetwork(context.Background())
+		s.followNames()
 	}
 }
 

@@ -53,6 +53,7 @@ type Sandbox struct {
 	cgroup  *jail.Cgroup
 	tail    *vm.ConsoleTail
 	network *network.Takeover
+	names   nameServers
 
 	mu      sync.Mutex
 	timings Timings

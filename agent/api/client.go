@@ -31,6 +31,12 @@ func (a Agent) Interface(ctx context.Context, r *InterfaceRequest) error {
 	return err
 }
 
+// Nameserver makes the guest ask the host what its processes ask a name server.
+func (a Agent) Nameserver(ctx context.Context, r *NameserverRequest) error {
+	_, err := call[Empty](ctx, a, "Nameserver", r)
+	return err
+}
+
 // Create makes a container whose process waits for Start.
 func (a Agent) Create(ctx context.Context, r *CreateRequest) (*StartResponse, error) {
 	return call[StartResponse](ctx, a, "Create", r)

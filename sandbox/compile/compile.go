@@ -33,6 +33,8 @@ type Container struct {
 	HostCPUs []int
 	// Limits are for the host cgroup of a sandbox with only this container.
 	Limits jail.Limits
+	// ResolvConf is the file of the host that is mounted at /etc/resolv.conf, if one is.
+	ResolvConf string
 	// CgroupPath is linux.cgroupsPath.
 	CgroupPath string
 }

@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -142,6 +143,9 @@ func (c *Container) mounts(s *specs.Spec) error {
 			share := vm.Share{Name: fmt.Sprintf("%s/mounts/%d", c.Request.ID, i), Source: m.Source, ReadOnly: readOnly}
 			c.Shares = append(c.Shares, share)
 			out.Source, out.Shared, out.Data = share.Name, true, ""
+			if path.Clean(m.Destination) == "/etc/resolv.conf" {
+				c.ResolvConf = m.Source
+			}
 		case !guestTypes[m.Type]:
 			return field(name+".type", "%q cannot be mounted from the host in a virtual machine", m.Type)
 		}

@@ -149,6 +149,7 @@ func created(b *oci.Bundle, sb *sandbox.Sandbox, c *compile.Container, stdio *sa
 	o := newOwner(c.Request.ID, sb)
 	o.resources = b.Spec.Linux.Resources
 	o.add("", stdio)
+	sb.ReadNames(o.id, c.ResolvConf)
 	return o, &CreatedInfo{Record: record(o.id, b, sb), Terminal: b.Spec.Process.Terminal, Warnings: b.Warnings}
 }
 

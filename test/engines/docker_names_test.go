@@ -1,0 +1,34 @@
+package engines
+
+import (
+	"time"
+)
+
+// named has a container print the address of a name, as its C library finds it.
+func (d docker) named(client, name, want string) {
+	d.t.Helper()
+	var out string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		if out, _ = d.do("exec", client, "sh", "-c", "ping -c 1 -W 5 "+name+" | sed -n 's/^PING [^ ]* (\\(.*\\)):.*/\\1/p'"); out == want+"\n" {
+			return
+		}
+	}
+	conf, _ := d.do("exec", client, "cat", "/etc/resolv.conf")
+	d.t.Errorf("%s asks for %s: %q, want %s; its resolv.conf is\n%s", client, name, out, want, conf)
+}
+
+// dockerNames has containers of a user-defined network find each other by name, and one
+// that joins it later.
+func dockerNames(d docker) {
+	d.ok("network", "create", "--subnet", "10.67.0.0/24", "--gateway", "10.67.0.1", "named")
+	defer d.do("network", "rm", "named")
+	d.start("server", "--network", "named", "--network-alias", "alias", "--ip", "10.67.0.5", dockerImage, "sh", "-c", serve)
+	d.start("client", "--network", "named", dockerImage, "sleep", "1000")
+	d.start("later", dockerImage, "sleep", "1000")
+	defer d.do("rm", "--force", "server", "client", "later")
+	d.named("client", "server", "10.67.0.5")
+	d.named("client", "alias", "10.67.0.5")
+	d.from("client", "server")
+	d.ok("network", "connect", "named", "later")
+	d.named("later", "server", "10.67.0.5")
+}
