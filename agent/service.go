@@ -169,7 +169,12 @@ func (a *agent) create(req *api.CreateRequest) (*api.StartResponse, error) {
 	if exists {
 		return nil, &api.Error{Code: api.CodeAlreadyExists, Message: fmt.Sprintf("container %q exists", req.ID)}
 	}
-	c, err := container.Create(a.reaper, req, a.processStreams(req.ID, ""), a.container)
+	c, err := container.Create(a.reaper, req, a.processStreams(req.ID, ""), a.container, a.devices.Namespace())
+	if err == nil && req.Namespaces&unix.CLONE_NEWNET != 0 {
+		if err = a.giveNetwork(c); err != nil {
+			c.Remove()
+		}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
@@ -178,6 +183,18 @@ func (a *agent) create(req *api.CreateRequest) (*api.StartResponse, error) {
 	}
 	a.containers[req.ID] = c
 	return &api.StartResponse{}, nil
+}
+
+// giveNetwork moves the network of the sandbox into the container's namespace.
+func (a *agent) giveNetwork(c *container.Container) error {
+	ns, err := c.Network()
+	if err == nil {
+		err = a.devices.MoveTo(ns)
+	}
+	if err != nil {
+		return fmt.Errorf("network namespace of the container: %w", err)
+	}
+	return nil
 }
 
 func (a *agent) container(id string) (*container.Container, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -30,8 +31,11 @@ type namespaces struct {
 func shimNamespaces(s *specs.Spec, net *os.File) *namespaces {
 	n := &namespaces{flags: unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS, net: net}
 	for _, ns := range s.Linux.Namespaces {
-		if ns.Type == specs.TimeNamespace {
+		switch ns.Type {
+		case specs.TimeNamespace:
 			n.flags |= unix.CLONE_NEWTIME
+		case specs.UserNamespace:
+			n.flags |= unix.CLONE_NEWUSER
 		}
 	}
 	if net == nil {
@@ -46,6 +50,10 @@ func (n *namespaces) start(exe string, args []string, attr *os.ProcAttr) (*os.Pr
 		return os.StartProcess(exe, args, attr)
 	}
 	attr.Sys.Cloneflags = n.flags
+	if n.flags&unix.CLONE_NEWUSER != 0 {
+		all := []syscall.SysProcIDMap{{Size: 1<<32 - 1}}
+		attr.Sys.UidMappings, attr.Sys.GidMappings, attr.Sys.GidMappingsEnableSetgroups = all, all, true
+	}
 	return startIn(n.net, exe, args, attr)
 }
 

@@ -149,10 +149,12 @@ type KeyValue struct {
 type CreateRequest struct {
 	ID string `pb:"1"`
 	// Rootfs is relative to ShareDir.
-	Rootfs        string     `pb:"2"`
-	RootReadonly  bool       `pb:"3"`
-	RootfsShare   uint64     `pb:"4"` // propagation of the root mount, MS_*
-	Namespaces    uint64     `pb:"5"` // CLONE_NEW* that the container gets of its own
+	Rootfs       string `pb:"2"`
+	RootReadonly bool   `pb:"3"`
+	RootfsShare  uint64 `pb:"4"` // propagation of the root mount, MS_*
+	// Namespaces are CLONE_NEW* that the container gets of its own. With
+	// CLONE_NEWNET, that becomes the network of the sandbox.
+	Namespaces    uint64     `pb:"5"`
 	Hostname      string     `pb:"6"`
 	Domainname    string     `pb:"7"`
 	Mounts        []Mount    `pb:"8"`
@@ -192,7 +194,7 @@ type TimeOffset struct {
 
 // Join names a namespace by a container that is in it and has not ended.
 type Join struct {
-	Namespace uint64 `pb:"1"` // CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS or CLONE_NEWTIME
+	Namespace uint64 `pb:"1"` // CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWTIME or CLONE_NEWUSER
 	Container string `pb:"2"`
 }
 

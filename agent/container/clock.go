@@ -23,16 +23,11 @@ func newClock(req *api.CreateRequest, find Find) (*clock, error) {
 	if req.Namespaces&unix.CLONE_NEWTIME != 0 {
 		return &clock{req.TimeOffsets}, nil
 	}
-	for _, j := range req.Joins {
-		if j.Namespace == unix.CLONE_NEWTIME {
-			other, err := find(j.Container)
-			if err != nil {
-				return nil, fmt.Errorf("join the namespace of container %q: %w", j.Container, err)
-			}
-			return other.fence.clock, nil
-		}
+	other, err := partner(req, unix.CLONE_NEWTIME, find)
+	if other == nil {
+		return nil, err
 	}
-	return nil, nil
+	return other.fence.clock, nil
 }
 
 // flag is for the clone of a process.

@@ -2,6 +2,7 @@ package container
 
 import (
 	"fmt"
+	"os"
 	"path"
 	"sync"
 
@@ -42,8 +43,9 @@ type Container struct {
 
 // Create prepares a container whose process waits for Start. Nothing is left
 // behind when it fails. find looks up the containers whose namespaces are joined.
+// network is the sandbox's network namespace, nil for the guest's.
 // Errors: api.Error for what the configuration causes.
-func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find) (*Container, error) {
+func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find, network *os.File) (*Container, error) {
 	if _, err := nullDevice(); err != nil {
 		return nil, err
 	}
@@ -68,7 +70,7 @@ func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find) (*Con
 	c := &Container{id: req.ID, unmountShare: unmount, reaper: r, cgroup: cg, fence: *f, rootFD: -1, execs: map[string]*process{},
 		hooks: req.StartHooks, hookState: req.HookState,
 		init: &process{spec: &req.Process, exited: make(chan struct{})}}
-	exit, err := c.cloneInit(req, find)
+	exit, err := c.cloneInit(req, find, network)
 	if err != nil {
 		cg.remove()
 		unmount()
@@ -99,6 +101,7 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 		return err
 	}
 	join := int((req.Namespaces | joined(req)) & (unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP))
+	join |= unix.CLONE_NEWNET
 	if err := unix.Setns(c.init.pidfd, join); err != nil {
 		return fmt.Errorf("enter the container's namespaces: %w", err)
 	}
@@ -150,13 +153,17 @@ func (c *Container) prepare(req *api.CreateRequest, streams Streams) error {
 // guest say only from outside of its namespaces.
 func (c *Container) identify(req *api.CreateRequest) error {
 	ids := c.fence.ids
-	if ids == nil {
-		return nil
-	}
-	if err := writeMappings(c.init.pid, ids.uids, ids.gids); err != nil {
-		return fmt.Errorf("linux.uidMappings and gidMappings: %w", err)
+	if req.Namespaces&unix.CLONE_NEWUSER != 0 {
+		if err := writeMappings(c.init.pid, ids.uids, ids.gids); err != nil {
+			return fmt.Errorf("linux.uidMappings and gidMappings: %w", err)
+		}
 	}
 	return ids.delegate(c.cgroup, req)
+}
+
+// Network opens the network namespace that the container is in.
+func (c *Container) Network() (*os.File, error) {
+	return os.Open(fmt.Sprintf("/proc/%d/ns/net", c.init.pid))
 }
 
 // Start lets the container's process run its command.
@@ -244,7 +251,7 @@ func (c *Container) enter() error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return err
 	}
-	const most = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+	const most = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET
 	if err := unix.Setns(c.init.pidfd, most); err != nil {
 		return fmt.Errorf("enter the container's namespaces: %w", err)
 	}

@@ -17,8 +17,12 @@ type fence struct {
 }
 
 func newFence(req *api.CreateRequest, find Find) (*fence, error) {
+	ids, err := newIdentity(req, find)
+	if err != nil {
+		return nil, err
+	}
 	c, err := newClock(req, find)
-	return &fence{req.Seccomp, req.Personality, newIdentity(req), c}, err
+	return &fence{req.Seccomp, req.Personality, ids, c}, err
 }
 
 func (f *fence) filtered() bool { return len(f.seccomp.Program) > 0 }

@@ -16,7 +16,12 @@ type step struct {
 	flags uintptr
 }
 
-const mayFail = 1
+const (
+	mayFail = 1
+	// forks is for a clone3 that is the last step: the process ends, and the new one
+	// runs the program in the third argument, which clone3 does not look at.
+	forks = 2
+)
 
 // program is what a cloned child runs in memory that it shares with the agent:
 // it waits until released is set, then makes the steps one after the other. The
@@ -105,19 +110,7 @@ func mem[T any](s *script, v *T) uintptr {
 // cgroup is a directory descriptor of cgroup v2. The caller must have locked its
 // goroutine to the thread when it changed the thread's namespaces.
 func (s *script) clone(flags uint64, cgroup int) (pid, pidfd int, err error) {
-	s.pidfd = -1
-	args := &cloneArgs{
-		flags: flags | unix.CLONE_VM | unix.CLONE_FILES | unix.CLONE_PIDFD |
-			unix.CLONE_CHILD_CLEARTID | unix.CLONE_CHILD_SETTID | cloneClearSighand,
-		pidfd:      uint64(uintptr(unsafe.Pointer(&s.pidfd))),
-		childTID:   uint64(uintptr(unsafe.Pointer(&s.prog.tid))),
-		exitSignal: uint64(unix.SIGCHLD),
-	}
-	if cgroup >= 0 {
-		args.flags |= cloneIntoCgroup
-		args.cgroup = uint64(cgroup)
-	}
-	s.prog.tid = ^uint32(0) // until the child's kernel side sets it: "not gone"
+	args := s.cloneArgs(flags, cgroup)
 	// The child inherits the signal mask: nothing may interrupt its steps.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -135,6 +128,24 @@ func (s *script) clone(flags uint64, cgroup int) (pid, pidfd int, err error) {
 		return 0, -1, unix.Errno(-int(r))
 	}
 	return int(r), int(s.pidfd), nil
+}
+
+// cloneArgs are for a child that runs s.
+func (s *script) cloneArgs(flags uint64, cgroup int) *cloneArgs {
+	s.pidfd = -1
+	s.prog.tid = ^uint32(0) // until the child's kernel side sets it: "not gone"
+	args := &cloneArgs{
+		flags: flags | unix.CLONE_VM | unix.CLONE_FILES | unix.CLONE_PIDFD |
+			unix.CLONE_CHILD_CLEARTID | unix.CLONE_CHILD_SETTID | cloneClearSighand,
+		pidfd:      uint64(uintptr(unsafe.Pointer(&s.pidfd))),
+		childTID:   uint64(uintptr(unsafe.Pointer(&s.prog.tid))),
+		exitSignal: uint64(unix.SIGCHLD),
+	}
+	if cgroup >= 0 {
+		args.flags |= cloneIntoCgroup
+		args.cgroup = uint64(cgroup)
+	}
+	return args
 }
 
 // stepError is a step that failed in the child.

@@ -7,6 +7,7 @@
 #define PROG_ERRNO 16
 #define PROG_STEPS 24
 #define STEP_MAY_FAIL 1
+#define STEP_FORKS 2
 
 #define SYS_clone3 435
 #define SYS_exit 60
@@ -40,10 +41,21 @@ next:
 	SYSCALL
 	CMPQ AX, $-4095
 	JCC failed // unsigned: -4095 and above are errors
+	MOVQ STEP_FLAGS(R13), BX
+	TESTQ $STEP_FORKS, BX
+	JNZ forked
 
 advance:
 	ADDQ $STEP_SIZE, R13
 	JMP next
+
+forked:
+	MOVQ AX, BX
+	XORQ DI, DI
+	TESTQ BX, BX
+	JNZ dead // with exit code 0: all that it was for is done
+	MOVQ 24(R13), R12 // the new process' program
+	JMP child
 
 failed:
 	MOVQ STEP_FLAGS(R13), BX

@@ -20,12 +20,19 @@ import (
 // identity says who the container's users are in the guest. nil is the same ids.
 type identity struct{ uids, gids []api.IDMapping }
 
-// newIdentity is nil for a container without a user namespace of its own.
-func newIdentity(req *api.CreateRequest) *identity {
-	if req.Namespaces&unix.CLONE_NEWUSER == 0 {
-		return nil
+// newIdentity is nil for a container in the guest's own user namespace.
+func newIdentity(req *api.CreateRequest, find Find) (*identity, error) {
+	if req.Namespaces&unix.CLONE_NEWUSER != 0 {
+		return &identity{req.UIDs, req.GIDs}, nil
 	}
-	return &identity{req.UIDs, req.GIDs}
+	other, err := partner(req, unix.CLONE_NEWUSER, find)
+	if other == nil {
+		return nil, err
+	}
+	if other.fence.ids == nil {
+		return nil, &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("container %q has no user namespace that could be joined", other.id)}
+	}
+	return other.fence.ids, nil
 }
 
 func (i *identity) uid(id uint32) (uint32, error) {

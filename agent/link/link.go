@@ -19,6 +19,7 @@ import (
 // Devices are the network devices that the host's interfaces are connected to.
 type Devices struct {
 	mu    sync.Mutex
+	ns    *os.File           // the network namespace they are in; nil is the guest's own
 	known map[string]*device // by the hardware address that they started with
 }
 
@@ -38,16 +39,11 @@ func (ds *Devices) Configure(r *api.InterfaceRequest) error {
 	if err != nil {
 		return err
 	}
-	c, err := dial()
-	if err != nil {
-		return err
-	}
-	defer c.close()
 	if r.Gone {
 		// Its name may be wanted again.
 		r = &api.InterfaceRequest{Device: r.Device, Gone: true, Name: "gone" + strconv.Itoa(d.index)}
 	}
-	if err := d.configure(c, r); err != nil {
+	if err := ds.inside(func(c *conn) error { return d.configure(c, r) }); err != nil {
 		return fmt.Errorf("network device for %s: %w", r.Name, err)
 	}
 	d.current = *r
@@ -81,6 +77,9 @@ func (ds *Devices) find(mac []byte) (*device, error) {
 			ds.known = map[string]*device{}
 		}
 		d := &device{index: index, verified: -1}
+		if err := ds.fetch(d); err != nil {
+			return nil, err
+		}
 		ds.known[string(mac)] = d
 		return d, nil
 	}

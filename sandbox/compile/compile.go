@@ -62,9 +62,7 @@ func compile(id string, b *oci.Bundle, joins Joins) (*Container, error) {
 		RootfsShare: propagationOptions[s.Linux.RootfsPropagation],
 	}}
 	r := &c.Request
-	for _, ns := range own {
-		r.Namespaces |= namespaceFlags[ns.Type]
-	}
+	r.Namespaces = newNamespaces(own, joins)
 	joins.add(r)
 	if err := c.userNamespace(s.Linux); err != nil {
 		return nil, err
@@ -123,6 +121,21 @@ var namespaceFlags = map[specs.LinuxNamespaceType]uint64{
 	specs.NetworkNamespace: unix.CLONE_NEWNET,
 	specs.UserNamespace:    unix.CLONE_NEWUSER,
 	specs.TimeNamespace:    unix.CLONE_NEWTIME,
+}
+
+// newNamespaces are those that the agent makes. The network is the sandbox's; only a
+// container that has, with a new one, a user namespace of its own gets it in a
+// namespace that its root rules.
+func newNamespaces(own []specs.LinuxNamespace, joins Joins) (flags uint64) {
+	network := false
+	for _, ns := range own {
+		flags |= namespaceFlags[ns.Type]
+		network = network || ns.Type == specs.NetworkNamespace && ns.Path == "" && len(joins) == 0
+	}
+	if !network || flags&unix.CLONE_NEWUSER == 0 {
+		flags &^= unix.CLONE_NEWNET
+	}
+	return flags
 }
 
 func field(name, format string, args ...any) error {

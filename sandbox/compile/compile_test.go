@@ -39,7 +39,7 @@ func compiled(t *testing.T, change func(*specs.Spec)) *Container {
 func TestDefault(t *testing.T) {
 	c := compiled(t, nil)
 	r := c.Request
-	const all = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP | unix.CLONE_NEWNET
+	const all = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP
 	if r.ID != "c" || r.Rootfs != "c/rootfs" || !r.RootReadonly || r.Namespaces != all || r.Hostname != "kata" {
 		t.Errorf("%+v", r)
 	}
@@ -242,7 +242,7 @@ func TestJoins(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []api.Join{{Namespace: unix.CLONE_NEWPID, Container: "a"}, {Namespace: unix.CLONE_NEWIPC, Container: "b"}, {Namespace: unix.CLONE_NEWUTS, Container: "a"}}
-	if r := c.Request; !reflect.DeepEqual(r.Joins, want) || r.Hostname != "" || r.Namespaces != unix.CLONE_NEWNS|unix.CLONE_NEWCGROUP|unix.CLONE_NEWNET {
+	if r := c.Request; !reflect.DeepEqual(r.Joins, want) || r.Hostname != "" || r.Namespaces != unix.CLONE_NEWNS|unix.CLONE_NEWCGROUP {
 		t.Errorf("%+v", r)
 	}
 	delete(joins, specs.NetworkNamespace)

@@ -16,7 +16,7 @@ import (
 type Joins map[specs.LinuxNamespaceType]string
 
 // joinable are the types that containers can share besides the network.
-var joinable = []specs.LinuxNamespaceType{specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.TimeNamespace}
+var joinable = []specs.LinuxNamespaceType{specs.PIDNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.TimeNamespace, specs.UserNamespace}
 
 // NewIn compiles the bundle of a container that comes into a running sandbox. What
 // linux.namespaces has with a path is in joins. Errors as New's.

@@ -134,6 +134,8 @@ func (c *Container) mounts(s *specs.Spec) error {
 		out.Data = strings.Join(data, ",")
 		name := fmt.Sprintf("mounts[%d]", i)
 		switch {
+		case out.IDMap != nil && len(out.IDMap.UIDs) == 0:
+			return field(name+".uidMappings", "is empty; the container has no user namespace of its own to take it from")
 		case out.Flags&unix.MS_REMOUNT != 0:
 		case oci.IsBind(m):
 			if _, err := os.Stat(m.Source); err != nil {

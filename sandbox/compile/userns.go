@@ -11,6 +11,9 @@ import (
 // root must be somebody: what is made for the container belongs to it.
 func (c *Container) userNamespace(l *specs.Linux) error {
 	if c.Request.Namespaces&unix.CLONE_NEWUSER == 0 {
+		// Engines give a container that joins one a mapping that says nothing, because
+		// runc wants one.
+		l.UIDMappings, l.GIDMappings = nil, nil
 		return nil
 	}
 	root := func(m specs.LinuxIDMapping) bool { return m.ContainerID == 0 }

@@ -13,7 +13,7 @@ import (
 // sharing gives a container namespaces of another, as engines do: by the paths below
 // /proc of the pid that they know.
 func sharing(pid int, kinds ...specs.LinuxNamespaceType) edit {
-	files := map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: "net", specs.IPCNamespace: "ipc", specs.UTSNamespace: "uts", specs.PIDNamespace: "pid"}
+	files := map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: "net", specs.IPCNamespace: "ipc", specs.UTSNamespace: "uts", specs.PIDNamespace: "pid", specs.UserNamespace: "user"}
 	return func(s *specs.Spec) {
 		for _, kind := range kinds {
 			for i := range s.Linux.Namespaces {
