@@ -9,7 +9,6 @@ package configs
 import (
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -43,18 +42,32 @@ func All() (all []Config) {
 
 // JSON returns the default configuration, for the command true and without a
 // terminal, with the change.
-func (c Config) JSON() ([]byte, error) {
+func (c Config) JSON() ([]byte, error) { return Patched(c.Patch) }
+
+// Patched is JSON for several patches, one after the other; an empty one changes
+// nothing.
+func Patched(patches ...string) ([]byte, error) {
 	spec := oci.DefaultSpec()
 	spec.Process.Args, spec.Process.Terminal = []string{"true"}, false
 	raw, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
 	}
-	var document, change any
-	if err := errors.Join(json.Unmarshal(raw, &document), json.Unmarshal([]byte(c.Patch), &change)); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Patch, err)
+	var document any
+	if err := json.Unmarshal(raw, &document); err != nil {
+		return nil, err
 	}
-	return json.Marshal(merge(document, change))
+	for _, p := range patches {
+		if p == "" {
+			continue
+		}
+		var change any
+		if err := json.Unmarshal([]byte(p), &change); err != nil {
+			return nil, fmt.Errorf("%s: %w", p, err)
+		}
+		document = merge(document, change)
+	}
+	return json.Marshal(document)
 }
 
 // merge applies a JSON merge patch.
