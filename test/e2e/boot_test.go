@@ -120,7 +120,7 @@ func TestBadConfigurations(t *testing.T) {
 		{"unknown key", "kernal = \"/x\"\n", []string{"kernal", "unknown key"}},
 		{"unknown table", "[qmeu]\nx = 1\n", []string{"qmeu", "unknown key"}},
 		{"wrong type", "default_memory = \"much\"\n", []string{"default_memory", "much"}},
-		{"no TOML", "= = =\n", []string{"configuration.toml:1"}},
+		{"no TOML", "= = =\nhypervisor = \"auto\"\n", []string{"configuration.toml:1"}},
 		{"unknown hypervisor", "hypervisor = \"nosuch\"\n", []string{"nosuch", "auto"}},
 		{"unknown isolation", "minimum_isolation = \"none\"\n", []string{"minimum_isolation", "none", "hardware", "software"}},
 		{"relative path", "kernel = \"linux\"\n", []string{"kernel", "absolute"}},

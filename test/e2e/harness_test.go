@@ -20,7 +20,7 @@ import (
 
 // patience is how long anything may take before a test gives up. It is no
 // performance goal: hosts that run tests are busy.
-const patience = 1 * time.Minute
+const patience = 3 * time.Minute
 
 // host is one state directory with the containers in it.
 type host struct {

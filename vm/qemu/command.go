@@ -31,11 +31,16 @@ const (
 	clone                // it starts from what was saved
 )
 
-// commandLine is QEMU's.
-func commandLine(s vm.Spec, accel accelerator, k kind) []string {
+// commandLine is QEMU's. khz is the frequency that an emulated processor's clock has.
+func commandLine(s vm.Spec, accel accelerator, k kind, khz int64) []string {
 	args := append([]string{binaryPath, "-name", s.Name}, machineArgs(s, accel)...)
+	if k == single {
+		// What the guest frees goes back to the host. QEMU does that to the file that
+		// memory is in, too, which other machines may have in common.
+		args = append(args, "-device", "virtio-balloon-device,free-page-reporting=on")
+	}
 	if k != clone {
-		args = append(args, "-kernel", kernelPath, "-initrd", initrdPath, "-append", kernelLine(s, accel, k))
+		args = append(args, "-kernel", kernelPath, "-initrd", initrdPath, "-append", kernelLine(s, accel, k, khz))
 	}
 	if k == single {
 		return args
@@ -66,6 +71,7 @@ func machineArgs(s vm.Spec, accel accelerator) []string {
 		"-device", "virtio-serial-device,max_ports=2",
 		"-chardev", fmt.Sprintf("socket,id=channel,fd=%d", channelFD),
 		"-device", "virtserialport,chardev=channel,nr=1",
+		"-object", "rng-builtin,id=random", "-device", "virtio-rng-device,rng=random",
 		// What is mounted below the share has numbers of other devices.
 		"-fsdev", "local,id=share,path=" + sharePath + ",security_model=passthrough,multidevs=remap",
 		"-device", "virtio-9p-device,fsdev=share,mount_tag=" + shareTag,
@@ -84,7 +90,7 @@ func machineArgs(s vm.Spec, accel accelerator) []string {
 
 // kernelLine is the kernel's command line. Under emulation the kernel would wait
 // for ever for a clock to measure the processor's with: it is told the frequency.
-func kernelLine(s vm.Spec, accel accelerator, k kind) string {
+func kernelLine(s vm.Spec, accel accelerator, k kind, khz int64) string {
 	line := []string{
 		"console=ttyS0", "panic=-1", "pci=off", "random.trust_cpu=on", "cgroup_no_v1=all",
 		"kata.channel=/dev/vport0p1",
@@ -93,7 +99,7 @@ func kernelLine(s vm.Spec, accel accelerator, k kind) string {
 		line = append(line, "kata.template=1")
 	}
 	if accel == tcg {
-		line = append(line, "tsc_early_khz=1000000", "lpj=10000000")
+		line = append(line, fmt.Sprintf("tsc_early_khz=%d", khz), "lpj=10000000")
 	}
 	if !s.Verbose {
 		line = append(line, "quiet")

@@ -121,10 +121,14 @@ func jailConfig(s vm.Spec, accel accelerator, k kind, files []template.Input) *j
 	for _, sh := range s.Shares {
 		binds = append(binds, shareBind(sh))
 	}
+	var khz int64
+	if accel == tcg && k != clone {
+		khz = counterKHz()
+	}
 	return &jail.Config{
 		Dir: s.Dir, Binds: binds, Dirs: []string{sharePath},
 		Proc: true, // QEMU changes modes and attributes of shared files by /proc/self/fd
-		Args: commandLine(s, accel, k), Env: []string{"QEMU_MODULE_DIR=" + modulePath},
+		Args: commandLine(s, accel, k, khz), Env: []string{"QEMU_MODULE_DIR=" + modulePath},
 		CPUs: s.CPUs, Cgroup: s.Cgroup, Capabilities: capabilities, Syscalls: syscalls,
 		Rlimits: []jail.Rlimit{{Resource: unix.RLIMIT_CORE, Value: 0}, {Resource: unix.RLIMIT_NOFILE, Value: 65536}},
 	}

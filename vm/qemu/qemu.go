@@ -60,8 +60,9 @@ const (
 	// threads' stacks, and translated code (translationMiB).
 	overheadMiB    = 192
 	translationMiB = 64
-	// maxNICs: microvm has 24 virtio devices, two of them are channel and share.
-	maxNICs = 16
+	// maxNICs: microvm has 24 virtio devices, among them channel, share, random
+	// numbers, balloon and disks.
+	maxNICs = 14
 	// emulatedBoot is how much longer a boot may take when all of it is translated.
 	emulatedBoot = 6
 )

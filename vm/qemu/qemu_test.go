@@ -15,3 +15,8 @@ func TestEmulated(t *testing.T) {
 	vmtest.Suite(t, qemu.Driver{}, vmtest.Files{Kernel: guest + "linux-x86_64", Agent: guest + "kata-agent",
 		Options: map[string]string{"accelerator": "tcg"}})
 }
+
+func TestEmulatedReturnsMemory(t *testing.T) {
+	vmtest.ReturnsMemory(t, qemu.Driver{}, vmtest.Files{Kernel: guest + "linux-x86_64", Agent: guest + "kata-agent",
+		Options: map[string]string{"accelerator": "tcg"}})
+}

@@ -37,7 +37,7 @@ func recipe(ctx context.Context, s vm.Spec, accel accelerator) *template.Recipe 
 		NICs: slices.Clone(s.NICs), Verbose: s.Verbose, Options: s.Options}
 	return &template.Recipe{
 		Name: fmt.Sprintf("%s %s, %d MiB, %d CPUs, %d network devices", Name, accel, s.MemoryMiB, s.VCPUs, len(s.NICs)),
-		Key:  append(commandLine(s, accel, original), s.Kernel, s.Agent),
+		Key:  append(commandLine(s, accel, original, 0), s.Kernel, s.Agent),
 		Inputs: func() ([]template.Input, error) {
 			files, err := inputs(s, accel)
 			return append(files, template.Input{Path: s.Agent}), err

@@ -1,0 +1,77 @@
+package vmtest
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"kata/oci"
+	"kata/sandbox"
+	"kata/vm"
+)
+
+// ReturnsMemory is for drivers whose guests give back to the host what they free: a
+// container uses much memory and ends, and the machine is small again.
+func ReturnsMemory(t *testing.T, d vm.Driver, files Files) {
+	const used = 100 // MiB
+	caps, err := d.Probe(files.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &suite{driver: d, files: files, caps: caps}
+	c := container(t, "user", fmt.Sprintf("set -e; head -c %d /dev/zero >/much/file; echo full; cat", used<<20), func(b *oci.Bundle) {
+		b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{Destination: "/much", Type: "tmpfs", Source: "tmpfs"})
+	})
+	spec := s.spec(t)
+	spec.MemoryMiB, spec.Shares = 2*used+64, c.Shares
+	sb := s.boot(t, spec)
+	before := residentMiB(t, sb)
+	stdio := start(t, sb, c)
+	defer time.AfterFunc(Patience, sb.Stop).Stop()
+	if line, err := bufio.NewReader(stdio[1]).ReadString('\n'); line != "full\n" {
+		rest, _ := io.ReadAll(stdio[2])
+		t.Fatalf("%q, %v: %s", line, err, rest)
+	}
+	full := residentMiB(t, sb)
+	if full < before+used*3/4 {
+		t.Fatalf("the machine has %d MiB; it had %d before the container used %d", full, before, used)
+	}
+	_ = stdio[0].CloseWrite()
+	if status, _, err := sb.Wait("user", ""); status != 0 || err != nil {
+		t.Fatalf("status %d, %v", status, err)
+	}
+	if err := sb.Remove(t.Context(), "user"); err != nil {
+		t.Fatal(err)
+	}
+	var after int
+	if !poll(func() bool { after = residentMiB(t, sb); return after < full-used*3/4 }) {
+		t.Errorf("the machine has %d MiB; it had %d, and %d before the container used %d", after, full, before, used)
+	}
+	t.Logf("the machine has %d MiB before the container, %d with it, %d after", before, full, after)
+}
+
+// residentMiB is the memory of a machine on the host, shared pages divided (PSS).
+func residentMiB(t *testing.T, sb *sandbox.Sandbox) int {
+	t.Helper()
+	total := 0
+	for _, pid := range append(descendants(t, sb.MachinePID()), sb.MachinePID()) {
+		f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(f)
+		for lines.Scan() {
+			var kib int
+			if n, _ := fmt.Sscanf(lines.Text(), "Pss: %d kB", &kib); n == 1 {
+				total += kib
+			}
+		}
+		f.Close()
+	}
+	return total >> 10
+}
