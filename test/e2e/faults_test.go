@@ -154,8 +154,13 @@ func TestStuckMachineIsGivenUp(t *testing.T) {
 	h.wantNothing()
 }
 
-// TestWrongKernel: one of another architecture, or for another machine.
+// TestWrongKernel: one of another architecture, of 32 bits, or for another machine.
 func TestWrongKernel(t *testing.T) {
+	small := make([]byte, 52) // a header
+	copy(small, "\x7fELF\x01\x01\x01")
+	small[16], small[18], small[20], small[40], small[46] = 2, 3, 1, 52, 40 // ET_EXEC, EM_386, version, sizes of headers
+	narrow := filepath.Join(t.TempDir(), "linux-i386")
+	writeFile(t, narrow, string(small))
 	arm := []byte(readFile(t, kernelFile()))
 	arm[18] = 183 // EM_AARCH64
 	foreign := filepath.Join(t.TempDir(), "linux-arm64")
@@ -166,6 +171,8 @@ func TestWrongKernel(t *testing.T) {
 	}{
 		{"uml/another architecture", "uml", foreign, []string{"machine failed at the prepare", foreign, "is not a user-mode kernel for amd64"}},
 		{"qemu/another architecture", "qemu", foreign, []string{"machine failed at the prepare", foreign, "EM_AARCH64"}},
+		{"uml/32 bits", "uml", narrow, []string{"machine failed at the prepare", narrow, "is not a user-mode kernel for amd64"}},
+		{"qemu/32 bits", "qemu", narrow, []string{"machine failed at the prepare", narrow, "EM_386"}},
 		{"uml/another machine's", "uml", filepath.Join(guestDir, "linux-x86_64"), []string{"machine failed at the boot of the kernel"}},
 		{"qemu/another machine's", "qemu", filepath.Join(guestDir, "linux-uml"), []string{"machine failed at the", "PVH"}},
 	} {

