@@ -72,12 +72,17 @@ func (s *Sandbox) Remove(ctx context.Context, id string) error {
 }
 
 // Join makes a container in a sandbox that runs, with files that were not let in at
-// its start; RemoveShares takes them away once the container is removed.
+// its start; RemoveShares takes them away once the container is removed. The shares
+// may get other names.
 func (s *Sandbox) Join(ctx context.Context, req *api.CreateRequest, shares []vm.Share) (*Stdio, error) {
+	m := s.machine.GuestShare()
+	if !m.Below {
+		rename(req, shares, s.place(req.ID))
+	}
 	if err := s.AddShares(shares); err != nil {
 		return nil, err
 	}
-	if m := s.machine.GuestShare(); m.Below {
+	if m.Below {
 		req.Share = &api.Mount{Source: m.Source, Type: m.Type, Data: m.Data + "/" + req.ID, Flags: m.Flags}
 	}
 	io, err := s.Create(ctx, req)

@@ -57,6 +57,7 @@ type Sandbox struct {
 
 	mu      sync.Mutex
 	timings Timings
+	places  map[string]int // how many containers had one, by id
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -66,7 +67,8 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.BootTimeout, vm.ErrBootTimeout)
-	s := &Sandbox{Isolation: o.Capabilities.Isolation, Driver: o.Driver.Name(), tail: &vm.ConsoleTail{}, network: o.Network}
+	s := &Sandbox{Isolation: o.Capabilities.Isolation, Driver: o.Driver.Name(), tail: &vm.ConsoleTail{}, network: o.Network,
+		places: firstPlaces(o.Machine.Shares)}
 	if o.CgroupPath != "" {
 		if s.cgroup, err = jail.NewCgroup(o.CgroupPath, o.Limits); err != nil {
 			cancel()

@@ -265,14 +265,8 @@ func (m *machine) GuestShare() vm.GuestMount {
 		Data: "trans=virtio,version=9p2000.L,msize=512000,access=client,cache=mmap"}
 }
 
-// AddShare implements vm.Machine. A guest that started from a saved machine does not
-// always find what is let in later.
-func (m *machine) AddShare(s vm.Share) error {
-	if m.monitor != nil {
-		return vm.ErrNoHotShares
-	}
-	return m.Attach(shareBind(s))
-}
+// AddShare implements vm.Machine.
+func (m *machine) AddShare(s vm.Share) error { return m.Attach(shareBind(s)) }
 
 // RemoveShare implements vm.Machine.
 func (m *machine) RemoveShare(name string) error { return m.Detach(sharePath + "/" + name) }

@@ -69,7 +69,7 @@ const (
 
 // Probe implements vm.Driver.
 func (Driver) Probe(options map[string]string) (vm.Capabilities, error) {
-	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, HotShares: store(options) == nil, KernelFile: "linux-x86_64"}
+	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, HotShares: true, KernelFile: "linux-x86_64"}
 	if runtime.GOARCH != "amd64" {
 		return caps, &vm.Unavailable{Driver: Name, Kind: check.HostArchitecture, Cause: "this release has a machine for amd64 only",
 			Remedy: "use another hypervisor"}
