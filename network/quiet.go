@@ -10,9 +10,48 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// two is "return 2": TCX_DROP where tcx runs it, XDP_PASS where XDP does.
-var two = [...]uint64{
+// pass is "return XDP_PASS".
+var pass = []uint64{
 	0x00000002_0000_00_b7, // r0 = 2
+	0x00000000_0000_00_95, // exit
+}
+
+// quiet drops what arrives at an interface, but for two things that are answers to the
+// host's own stack: datagrams for a socket that the host has in the namespace, such as
+// Docker's name server when it asks others, and replies of ARP.
+var quiet = []uint64{
+	0x00000000_004c_12_61, // r2 = data
+	0x00000000_0050_13_61, // r3 = data_end
+	0x00000000_0000_24_bf, // r4 = r2
+	0x0000002a_0000_04_07, // r4 += 42: headers of Ethernet, IPv4, UDP; or all of ARP
+	0x00000000_001a_34_2d, // if r4 > r3 drop
+	0x00000000_000c_25_69, // r5 = type of the frame
+	0x00000608_0016_05_15, // if r5 == ARP goto arp
+	0x00000008_0017_05_55, // if r5 != IPv4 drop
+	0x00000000_000e_25_71, // r5 = version and length of the header
+	0x00000045_0015_05_55, // if r5 != 4, 20 bytes drop
+	0x00000000_0017_25_71, // r5 = protocol
+	0x00000011_0013_05_55, // if r5 != UDP drop
+	0x00000000_001a_25_61, // struct bpf_sock_tuple: source,
+	0x00000000_fff0_5a_63,
+	0x00000000_001e_25_61, // destination,
+	0x00000000_fff4_5a_63,
+	0x00000000_0022_25_61, // their ports
+	0x00000000_fff8_5a_63,
+	0x00000000_0000_a2_bf, // r2 = the tuple
+	0xfffffff0_0000_02_07,
+	0x0000000c_0000_03_b7, // r3 = its size
+	0xffffffff_0000_04_b7, // r4 = BPF_F_CURRENT_NETNS
+	0x00000000_0000_05_b7, // r5 = 0
+	0x00000055_0000_00_85, // r0 = bpf_sk_lookup_udp(frame, r2, r3, r4, r5)
+	0x00000000_0006_00_15, // if r0 == nothing drop
+	0x00000000_0000_01_bf, // r1 = r0
+	0x00000056_0000_00_85, // bpf_sk_release(r1)
+	0x00000000_0000_00_b7, // pass: r0 = TCX_PASS
+	0x00000000_0000_00_95, // exit
+	0x00000000_0014_25_69, // arp: r5 = operation
+	0x00000200_fffc_05_15, // if r5 == reply goto pass
+	0x00000002_0000_00_b7, // drop: r0 = TCX_DROP
 	0x00000000_0000_00_95, // exit
 }
 
@@ -29,30 +68,30 @@ func (h hold) letGo() {
 	}
 }
 
-// hold keeps the host's stack from seeing what arrives at an interface: packet
-// sockets get frames before it does. And it has a veth's other end send frames as
+// hold keeps the host's stack from seeing what arrives at an interface, see quiet:
+// packet sockets get frames before it does. And it has a veth's other end send frames as
 // long as the MTU allows, and not those of 64 KiB that ends of one host exchange: as
 // long as an XDP program is in their way, which could not read such frames.
 // The interfaces of other drivers do not run XDP programs; they are left as they are.
 func (n *Namespace) hold(index int) (_ hold, err error) {
-	quiet, err := n.attach(unix.BPF_PROG_TYPE_SCHED_CLS, 0, unix.BPF_TCX_INGRESS, index, 0)
+	silence, err := n.attach(quiet, unix.BPF_PROG_TYPE_SCHED_CLS, 0, unix.BPF_TCX_INGRESS, index, 0)
 	if err != nil {
 		return nil, fmt.Errorf("keep the host's stack quiet (tcx, Linux 6.6 or newer): %w", err)
 	}
-	short, err := n.attach(unix.BPF_PROG_TYPE_XDP, unix.BPF_F_XDP_HAS_FRAGS, unix.BPF_XDP, index, unix.XDP_FLAGS_DRV_MODE)
+	short, err := n.attach(pass, unix.BPF_PROG_TYPE_XDP, unix.BPF_F_XDP_HAS_FRAGS, unix.BPF_XDP, index, unix.XDP_FLAGS_DRV_MODE)
 	if errors.Is(err, unix.EOPNOTSUPP) {
-		return hold{quiet}, nil
+		return hold{silence}, nil
 	}
 	if err != nil {
-		quiet.Close()
+		silence.Close()
 		return nil, fmt.Errorf("ask the other end for short frames (xdp): %w", err)
 	}
-	return hold{quiet, short}, nil
+	return hold{silence, short}, nil
 }
 
-// attach loads the program as one of a kind and attaches it to an interface.
-func (n *Namespace) attach(kind, progFlags, where uint32, index int, flags uint32) (*os.File, error) {
-	prog, err := load(kind, progFlags)
+// attach loads a program as one of a kind and attaches it to an interface.
+func (n *Namespace) attach(program []uint64, kind, progFlags, where uint32, index int, flags uint32) (*os.File, error) {
+	prog, err := load(program, kind, progFlags)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
@@ -67,21 +106,30 @@ func (n *Namespace) attach(kind, progFlags, where uint32, index int, flags uint3
 	return f, err
 }
 
-func load(kind, flags uint32) (*os.File, error) {
+func load(program []uint64, kind, flags uint32) (*os.File, error) {
 	attr := struct {
 		kind, count    uint32
 		insns, license uint64
 		_              [2]uint32 // log_level, log_size
 		_              uint64    // log_buf
 		_, flags       uint32    // kern_version
-	}{kind: kind, count: uint32(len(two)), insns: uint64(uintptr(unsafe.Pointer(&two))), license: uint64(uintptr(unsafe.Pointer(&license))), flags: flags}
-	return bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	}{kind: kind, count: uint32(len(program)), insns: uint64(uintptr(unsafe.Pointer(&program[0]))), license: uint64(uintptr(unsafe.Pointer(&license))), flags: flags}
+	f, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	runtime.KeepAlive(program)
+	return f, err
 }
 
+// bpf is bpf(2). A pending signal interrupts the verifier, and Go's scheduler sends
+// some: then it is called again.
 func bpf(command int, attr unsafe.Pointer, size uintptr) (*os.File, error) {
-	fd, _, e := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(attr), size)
-	if e != 0 {
+	for {
+		fd, _, e := unix.Syscall(unix.SYS_BPF, uintptr(command), uintptr(attr), size)
+		switch e {
+		case 0:
+			return os.NewFile(fd, "bpf"), nil // the kernel opens it close-on-exec
+		case unix.EAGAIN:
+			continue
+		}
 		return nil, e
 	}
-	return os.NewFile(fd, "bpf"), nil // the kernel opens it close-on-exec
 }

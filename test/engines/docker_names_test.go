@@ -2,6 +2,8 @@ package engines
 
 import (
 	"time"
+
+	"kata/test/nameserver"
 )
 
 // named has a container print the address of a name, as its C library finds it.
@@ -17,13 +19,18 @@ func (d docker) named(client, name, want string) {
 	d.t.Errorf("%s asks for %s: %q, want %s; its resolv.conf is\n%s", client, name, out, want, conf)
 }
 
-// dockerNames has containers of a user-defined network find each other by name, and one
-// that joins it later.
+// dockerNames has containers of a user-defined network find each other by name, one
+// that joins it later, and names that Docker asks others for.
 func dockerNames(d docker) {
 	d.ok("network", "create", "--subnet", "10.67.0.0/24", "--gateway", "10.67.0.1", "named")
 	defer d.do("network", "rm", "named")
+	outside, err := nameserver.Start("10.67.0.1:53", map[string][4]byte{"outside.test": {192, 0, 2, 1}})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer outside.Close()
 	d.start("server", "--network", "named", "--network-alias", "alias", "--ip", "10.67.0.5", dockerImage, "sh", "-c", serve)
-	d.start("client", "--network", "named", dockerImage, "sleep", "1000")
+	d.start("client", "--network", "named", "--dns", "10.67.0.1", dockerImage, "sleep", "1000")
 	d.start("later", dockerImage, "sleep", "1000")
 	defer d.do("rm", "--force", "server", "client", "later")
 	d.named("client", "server", "10.67.0.5")
@@ -31,4 +38,5 @@ func dockerNames(d docker) {
 	d.from("client", "server")
 	d.ok("network", "connect", "named", "later")
 	d.named("later", "server", "10.67.0.5")
+	d.named("client", "outside.test", "192.0.2.1")
 }
