@@ -1,5 +1,6 @@
 # make           the commands, into bin/; needs nothing but Go
 # make guest     what a machine boots: kernels and agent, into bin/guest/
+# make guest-arm64       the same for machines of another architecture, by emulation
 # make demo      containers in machines, shown and checked
 # make test      everything that must hold
 # make test-engines      real engines, started by the tests
@@ -29,7 +30,7 @@ say = @printf '==> %s\n' '$(1)' >&2
 
 # Two set-ups or two builds at once would only get into each other's way.
 .NOTPARALLEL:
-.PHONY: all guest demo test test-engines test-emulation conformance-oci bench lint fmt install clean
+.PHONY: all guest guest-arm64 demo test test-engines test-emulation conformance-oci bench lint fmt install clean
 
 all:
 	$(call say,building the commands)
@@ -43,11 +44,21 @@ setup-%:
 guest: setup-build
 	$(call say,building the guest)
 	mkdir -p bin/guest
-	for machine in uml x86_64; do
+	case $$(uname -m) in aarch64) machines=arm64 ;; *) machines="uml x86_64" ;; esac
+	for machine in $$machines; do
 		kernel=$$(guest/kernel/build.sh $$machine)
 		cp --remove-destination "$$kernel" bin/guest/linux-$$machine
 	done
 	GOOS=linux $(GOBUILD) -o bin/guest/kata-agent ./cmd/kata-agent
+
+# Apart, because its kernel takes some more minutes, and because the host needs
+# another compiler for it.
+guest-arm64: setup-build setup-arm64
+	$(call say,building the guest for arm64)
+	mkdir -p bin/guest
+	kernel=$$(guest/kernel/build.sh arm64)
+	cp --remove-destination "$$kernel" bin/guest/linux-arm64
+	GOOS=linux GOARCH=arm64 $(GOBUILD) -o bin/guest/kata-agent-arm64 ./cmd/kata-agent
 
 demo: setup-demo all guest
 	@test/demo/demo.sh
@@ -79,8 +90,9 @@ test-engines: setup-engines all guest
 	$(call say,go test: engines)
 	go test -count=1 -timeout 15m ./test/engines 2>&1 | tee bin/engines.log
 
-# What make test runs with the best machine of the host, with QEMU's emulation.
-test-emulation: setup-test all guest
+# What make test runs with the best machine of the host, with QEMU's emulation; and
+# machines of another architecture.
+test-emulation: setup-test setup-emulation all guest guest-arm64
 	$(call say,go test: emulated machines)
 	KATA_TEST_HYPERVISOR=qemu go test -count=1 -timeout 60m ./test/e2e 2>&1 | tee bin/emulation.log
 	go test -count=1 -timeout 15m ./vm/qemu 2>&1 | tee -a bin/emulation.log

@@ -30,13 +30,13 @@ debian_mirror() {
 # is left out, and so is any permission to skip verification.
 apt_transport() { apt-config dump | grep -iE '^Acquire::' | grep -viE 'IndexTargets|Insecure|Weak'; }
 
-# private_apt DIR SUITE makes this shell's apt one of its own, kept below DIR,
-# that knows only SUITE of Debian's main archive; call it in a subshell. The
+# private_apt DIR SUITE [ARCHITECTURE] makes this shell's apt one of its own, kept below
+# DIR, that knows only SUITE of Debian's main archive; call it in a subshell. The
 # host's apt state is neither read nor changed and its hooks do not run. The
 # archive's signature is verified against Debian's keyring and nothing else, so
 # "apt-get download" yields only what Debian signed.
 private_apt() {
-	local dir=$1 suite=$2 keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror
+	local dir=$1 suite=$2 arch=${3:-$(dpkg --print-architecture)} keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror
 	[ -s "$keyring" ] || die "$keyring is missing, so a download could not be verified (install debian-archive-keyring)"
 	mirror=$(debian_mirror)
 	mkdir -p "$dir"/state/lists/partial "$dir"/cache/archives/partial "$dir"/etc/{apt.conf,preferences,sources.list,trusted.gpg}.d
@@ -48,6 +48,7 @@ private_apt() {
 			Dir::Etc "$dir/etc"; Dir::Etc::netrc "/etc/apt/auth.conf"; Dir::Etc::netrcparts "/etc/apt/auth.conf.d";
 			Dir::State "$dir/state"; Dir::State::status "$dir/status"; Dir::Cache "$dir/cache";
 			Acquire::Languages "none"; APT::Sandbox::User "root";
+			APT::Architecture "$arch"; APT::Architectures { "$arch"; };
 		EOF
 	} >"$dir/apt.conf"
 	export APT_CONFIG="$dir/apt.conf"

@@ -13,10 +13,12 @@ packages() {
 	case $1 in
 	build) echo flex bison bc patch libelf-dev xz-utils cpio gcc make libc6-dev ca-certificates ;;
 	test) echo busybox-static iproute2 procps jq runc:runc crun:crun ca-certificates qemu-system-x86:qemu-system-x86_64 qemu-user:qemu-aarch64 ;;
+	arm64) echo gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc ;;
+	emulation) echo qemu-system-arm:qemu-system-aarch64 ;;
 	demo) echo busybox-static mmdebstrap ca-certificates ;;
 	bench) echo busybox-static procps jq runc:runc crun:crun ;;
 	engines) echo busybox-static iproute2 iptables procps podman crun:crun catatonit conmon containernetworking-plugins ;;
-	*) die "unknown group '$1'; usage: setup.sh build|test|demo|bench|engines..." ;;
+	*) die "unknown group '$1'; usage: setup.sh build|arm64|test|emulation|demo|bench|engines..." ;;
 	esac
 }
 
@@ -57,6 +59,21 @@ docker() (
 	mv "$work/root" "$dir"
 )
 
+# A program for arm64 that needs no other file, to run by emulation.
+busybox_arm64() (
+	file=$KATA_CACHE/arm64/busybox
+	[ ! -x "$file" ] || exit 0
+	say "fetching a busybox for arm64 to test with"
+	mkdir -p "${file%/*}"
+	work=$(mktemp -d "$file.XXXXXX")
+	trap 'rm -rf "$work"' EXIT
+	private_apt "$work/apt" "$(. /etc/os-release && echo "$VERSION_CODENAME")" arm64
+	cd "$work"
+	apt-get -qq download busybox-static >&2 || die "cannot download busybox-static for arm64"
+	dpkg -x ./*.deb root
+	mv root/bin/busybox "$file" 2>/dev/null || mv root/usr/bin/busybox "$file"
+)
+
 # Debian's runc is in sbin, which an ordinary user's PATH lacks.
 PATH=$PATH:/usr/sbin:/sbin
 [ $# -gt 0 ] || packages ""
@@ -84,5 +101,6 @@ for group; do
 	case $group in
 	bench) runsc ;;
 	engines) docker ;;
+	emulation) busybox_arm64 ;;
 	esac
 done

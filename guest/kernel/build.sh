@@ -11,7 +11,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../../hack/lib.sh"
 
-usage="usage: build.sh MACHINE [--tarball FILE] [--update]; machines: uml, x86_64"
+usage="usage: build.sh MACHINE [--tarball FILE] [--update]; machines: uml, x86_64, arm64"
 machine=${1:-} tarball=${KATA_KERNEL_TARBALL:-} update=
 [ $# -eq 0 ] || shift
 while [ $# -gt 0 ]; do
@@ -23,11 +23,18 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-# The machines: the kernel's name for the architecture, what to make, what that makes.
+# The machines: the kernel's name for the architecture, what to make, what that makes;
+# and the prefix of the compiler, where another than the host's is needed.
+cross=
 case $machine in
 uml) arch=um target=linux output=linux ;;
 # Uncompressed: an emulated CPU is slow at decompression, and QEMU enters the ELF file directly.
 x86_64) arch=x86_64 target=vmlinux output=vmlinux ;;
+# Not the ELF file: QEMU hands the device tree to a kernel in the format of the boot protocol only.
+arm64)
+	arch=arm64 target=Image output=arch/arm64/boot/Image
+	[ "$(uname -m)" = aarch64 ] || cross=aarch64-linux-gnu-
+	;;
 *) die "unknown machine '$machine'; $usage" ;;
 esac
 
@@ -48,6 +55,7 @@ mkdir -p "$kernels" "$KATA_CACHE/dl"
 for tool in gcc make flex bison bc patch xz; do
 	command -v $tool >/dev/null || die "$tool is missing; run hack/setup.sh build"
 done
+command -v ${cross}gcc >/dev/null || die "${cross}gcc is missing; run hack/setup.sh $machine"
 
 # lock lets one build at a time run: two would only slow each other down.
 lock() {
@@ -112,7 +120,7 @@ unpack() {
 	done
 }
 
-kmake() { make -C "$work/src" O="$work/out" ARCH=$arch "$@"; }
+kmake() { make -C "$work/src" O="$work/out" ARCH=$arch CROSS_COMPILE=$cross "$@"; }
 
 # configure merges the fragments, and fails if Kconfig dropped any of what they
 # ask for: a container would find out much later, and not say so.
@@ -149,7 +157,7 @@ compile() {
 }
 
 identify
-inputs=$({ echo "$machine $sum $recipe" && gcc --version | head -1 && sha256 "${fragments[@]}" "${patches[@]}"; } | sha256sum | cut -d' ' -f1)
+inputs=$({ echo "$machine $sum $recipe" && ${cross}gcc --version | head -1 && sha256 "${fragments[@]}" "${patches[@]}"; } | sha256sum | cut -d' ' -f1)
 result=$kernels/$inputs
 [ -e "$result/linux" ] || lock
 # Another build may have made it while this one waited.
@@ -161,7 +169,11 @@ if [ ! -e "$result/linux" ]; then
 	configure
 	compile
 	mkdir "$work/result"
-	strip -o "$work/result/linux" "$work/out/$output"
+	if [ $target = Image ]; then
+		cp "$work/out/$output" "$work/result/linux"
+	else
+		strip -o "$work/result/linux" "$work/out/$output"
+	fi
 	cp "$work/out/.config" "$work/result/config"
 	echo "$release" >"$work/result/source-version"
 	mv -T "$work/result" "$result"
