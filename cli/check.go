@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"kata/check"
@@ -99,7 +100,7 @@ func survey(cfg *config.Config, minimum vm.Isolation) *checkReport {
 			m.Name += "/" + f.Variant
 		}
 		if f.Err == nil {
-			_, _, f.Err = cfg.GuestFiles(f.KernelFile)
+			_, _, f.Err = cfg.GuestFiles(f.KernelFile, f.AgentFile)
 		}
 		m.Works, m.Reason = f.Err == nil, reasonOf(f.Err)
 		r.Machines = append(r.Machines, m)
@@ -116,12 +117,12 @@ func survey(cfg *config.Config, minimum vm.Isolation) *checkReport {
 		}
 		r.Host = append(r.Host, f)
 	}
-	driver, caps, err := vm.Choose(cfg.Hypervisor, minimum, cfg.DriverOptions)
+	driver, caps, err := vm.Choose(cfg.Hypervisor, runtime.GOARCH, minimum, cfg.DriverOptions)
 	if in, ok := driver.(vm.Inspector); ok && err == nil {
 		err = in.Inspect(cfg.DriverOptions(driver.Name()))
 	}
 	if err == nil {
-		_, _, err = cfg.GuestFiles(caps.KernelFile)
+		_, _, err = cfg.GuestFiles(caps.KernelFile, caps.AgentFile)
 	}
 	if err != nil {
 		r.Error = oneLine(err.Error())

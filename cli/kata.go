@@ -36,7 +36,7 @@ type runFlags struct {
 	env, volumes                 list
 	workdir, user, cpus, memory  string
 	rootfs, bundle, id, data     string
-	hostname                     string
+	hostname, platform           string
 }
 
 func (f *runFlags) parse(a *app, args []string) ([]string, error) {
@@ -65,6 +65,7 @@ func (f *runFlags) parse(a *app, args []string) ([]string, error) {
 	}
 	fs.StringVar(&f.cpus, "cpus", "", "CPU limit, such as 0.5")
 	fs.StringVar(&f.rootfs, "rootfs", "", "directory to use as the root filesystem, as it is")
+	fs.StringVar(&f.platform, "platform", "", "platform of the image or root filesystem, such as linux/arm64 (default: the host's)")
 	fs.StringVar(&f.bundle, "bundle", "", "OCI bundle to run")
 	fs.StringVar(&f.id, "name", "", "container id (default: a random one)")
 	fs.StringVar(&f.hostname, "hostname", "", "host name (default: the id)")
@@ -183,16 +184,22 @@ func (f *runFlags) makeBundle(work string, args []string) error {
 			return err
 		}
 		b.Spec.Root.Path = b.Rootfs
+		if err := f.setPlatform(b.Spec); err != nil {
+			return err
+		}
 		if len(args) > 0 {
 			b.Spec.Process.Args = args
 		}
 		return f.finish(b.Spec, work, b.Rootfs)
 	}
 	spec := defaultSpec()
+	if err := f.setPlatform(spec); err != nil {
+		return err
+	}
 	rootfs := f.rootfs
 	var config image.Config
 	if rootfs == "" {
-		im, err := image.Open(args[0])
+		im, err := f.openImage(args[0])
 		if err != nil {
 			return err
 		}

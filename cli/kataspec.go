@@ -66,6 +66,9 @@ func (f *runFlags) finish(s *specs.Spec, work, rootfs string) error {
 		}
 		p.User = u
 	}
+	if err := checkProgram(rootfs, s); err != nil {
+		return err
+	}
 	if s.Hostname == "" {
 		s.Hostname = f.id[:min(len(f.id), 63)]
 	}

@@ -159,7 +159,7 @@ func TestGuestFiles(t *testing.T) {
 	}
 	dir := filepath.Join(root, "usr", "libexec", "bin")
 	c := Default()
-	_, _, err := c.guestFiles(dir, "linux")
+	_, _, err := c.guestFiles(dir, "linux", AgentName)
 	for _, want := range []string{filepath.Join(dir, "guest", "linux"), filepath.Join(root, "usr/libexec/share/kata/linux"),
 		filepath.Join(root, "usr/share/kata/linux"), "make guest", BuiltIn} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -168,20 +168,28 @@ func TestGuestFiles(t *testing.T) {
 	}
 	for _, place := range []string{"usr/share/kata", "usr/libexec/share/kata", "usr/libexec/bin/guest"} {
 		k, a := touch(place, "linux"), touch(place, AgentName)
-		gotK, gotA, err := c.guestFiles(dir, "linux")
+		gotK, gotA, err := c.guestFiles(dir, "linux", AgentName)
 		if err != nil || gotK != k || gotA != a {
 			t.Errorf("after %s: %s, %s, %v", place, gotK, gotA, err)
 		}
 	}
 	c.Kernel = touch("own", "kernel")
-	if k, _, err := c.guestFiles(dir, "linux"); err != nil || k != c.Kernel {
+	if k, _, err := c.guestFiles(dir, "linux", AgentName); err != nil || k != c.Kernel {
 		t.Errorf("configured kernel: %s, %v", k, err)
 	}
 	c.Kernel = root
-	if _, _, err := c.guestFiles(dir, "linux"); err == nil || !strings.Contains(err.Error(), `"kernel" in `+BuiltIn) {
+	if _, _, err := c.guestFiles(dir, "linux", AgentName); err == nil || !strings.Contains(err.Error(), `"kernel" in `+BuiltIn) {
 		t.Errorf("a directory as kernel: %v", err)
 	}
-	if _, _, err := c.guestFiles(dir, "../linux"); err == nil {
+	if _, _, err := c.guestFiles(dir, "../linux", AgentName); err == nil {
 		t.Error("a path as kernel name was accepted")
+	}
+	// What is configured is for the host's architecture.
+	if _, _, err := c.guestFiles(dir, "linux-arm64", AgentName+"-arm64"); err == nil || !strings.Contains(err.Error(), "`make guest-arm64`") {
+		t.Errorf("another architecture: %v", err)
+	}
+	k, a := touch("usr/share/kata", "linux-arm64"), touch("usr/share/kata", AgentName+"-arm64")
+	if gotK, gotA, err := c.guestFiles(dir, "linux-arm64", AgentName+"-arm64"); err != nil || gotK != k || gotA != a {
+		t.Errorf("another architecture: %s, %s, %v", gotK, gotA, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 
 	digest "github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -34,6 +35,19 @@ var (
 
 // DefaultPlatform is what Open selects: Linux on the host's architecture.
 const DefaultPlatform = "linux/" + runtime.GOARCH
+
+// PlatformError is an image that has nothing for the platform asked for. It wraps
+// ErrNoPlatform.
+type PlatformError struct {
+	Want string
+	Have []string // what it is for instead
+}
+
+func (e *PlatformError) Error() string {
+	return fmt.Sprintf("%v %s, only for %s", ErrNoPlatform, e.Want, strings.Join(e.Have, ", "))
+}
+
+func (e *PlatformError) Unwrap() error { return ErrNoPlatform }
 
 // Limits on what an image may hold.
 const (
@@ -67,7 +81,7 @@ func Open(path string) (*Image, error) { return OpenPlatform(path, DefaultPlatfo
 //
 // It reads and verifies index, manifest and configuration but no layer. An
 // archive with several images that fit is refused, since there is no telling
-// which one is meant. Errors wrap ErrNotImage, ErrNoPlatform, ErrDigest,
+// which one is meant. Errors wrap ErrNotImage, ErrNoPlatform (PlatformError), ErrDigest,
 // ErrTooLarge or those of package io and os.
 func OpenPlatform(path, platform string) (*Image, error) {
 	want, err := parsePlatform(platform)

@@ -177,7 +177,7 @@ func (l *loader) noPlatform() error {
 	if len(l.seen) == 0 {
 		return fmt.Errorf("%w: archive lists no image", ErrNotImage)
 	}
-	return fmt.Errorf("%w %s, only for %s", ErrNoPlatform, platformString(l.want), strings.Join(l.seen, ", "))
+	return &PlatformError{Want: platformString(l.want), Have: slices.Clone(l.seen)}
 }
 
 func (l *loader) readBlob(d v1.Descriptor, into any) error {

@@ -25,6 +25,16 @@ func parsePlatform(s string) (v1.Platform, error) {
 	return p, nil
 }
 
+// ParsePlatform reads "os/architecture[/variant]" and returns the architecture in
+// Go's names. Error: another form, or another system than Linux.
+func ParsePlatform(platform string) (arch string, err error) {
+	p, err := parsePlatform(platform)
+	if err == nil && p.OS != "linux" {
+		err = fmt.Errorf("platform %q: the guest's system is linux", platform)
+	}
+	return p.Architecture, err
+}
+
 // fits is lenient where an image says nothing: hand-made ones often leave
 // their platform out.
 func fits(have, want v1.Platform) bool {

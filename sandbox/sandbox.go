@@ -45,6 +45,7 @@ type Timings struct {
 type Sandbox struct {
 	Isolation vm.Isolation
 	Driver    string
+	Arch      string // the guest's, as in vm.Spec
 	Guest     api.HelloResponse
 
 	machine vm.Machine
@@ -67,7 +68,7 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.BootTimeout, vm.ErrBootTimeout)
-	s := &Sandbox{Isolation: o.Capabilities.Isolation, Driver: o.Driver.Name(), tail: &vm.ConsoleTail{}, network: o.Network,
+	s := &Sandbox{Isolation: o.Capabilities.Isolation, Driver: o.Driver.Name(), Arch: o.Machine.Arch, tail: &vm.ConsoleTail{}, network: o.Network,
 		places: firstPlaces(o.Machine.Shares)}
 	if o.CgroupPath != "" {
 		if s.cgroup, err = jail.NewCgroup(o.CgroupPath, o.Limits); err != nil {

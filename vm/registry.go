@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"kata/check"
 )
 
 // Auto asks for the best driver that works on this host.
@@ -21,10 +19,10 @@ func Register(d Driver) { registry = append(registry, d) }
 // Drivers are the registered ones.
 func Drivers() []Driver { return slices.Clone(registry) }
 
-// Choose picks the driver called name, or with Auto the first one that works,
-// hardware isolation before software. One below minimum is refused: the error
+// Choose picks the driver called name, or with Auto the first one that works, for
+// machines of an architecture ("" is the host's), hardware isolation before software. One below minimum is refused: the error
 // (IsolationError) says what each driver lacks and what would allow the rest.
-func Choose(name string, minimum Isolation, options func(driver string) map[string]string) (Driver, Capabilities, error) {
+func Choose(name, arch string, minimum Isolation, options func(driver string) map[string]string) (Driver, Capabilities, error) {
 	var reasons []error
 	var soft Driver
 	var softCaps Capabilities
@@ -32,7 +30,7 @@ func Choose(name string, minimum Isolation, options func(driver string) map[stri
 		if name != Auto && name != d.Name() {
 			continue
 		}
-		caps, err := d.Probe(options(d.Name()))
+		caps, err := probe(d, arch, options(d.Name()))
 		switch {
 		case err != nil:
 			if name != Auto {
@@ -49,7 +47,7 @@ func Choose(name string, minimum Isolation, options func(driver string) map[stri
 	case soft != nil && softCaps.Isolation.Satisfies(minimum):
 		return soft, softCaps, nil
 	case soft != nil:
-		return nil, Capabilities{}, &IsolationError{Driver: soft.Name(), Reasons: append(reasons, whyNoHardware())}
+		return nil, Capabilities{}, &IsolationError{Driver: soft.Name(), Reasons: append(reasons, whyNoHardware(arch))}
 	case name != Auto && len(reasons) == 0:
 		var names []string
 		for _, d := range registry {
@@ -58,14 +56,6 @@ func Choose(name string, minimum Isolation, options func(driver string) map[stri
 		return nil, Capabilities{}, fmt.Errorf("hypervisor %q is unknown; there are: %s, %s", name, Auto, strings.Join(names, ", "))
 	}
 	return nil, Capabilities{}, &NoneError{Reasons: reasons}
-}
-
-// whyNoHardware is what the host itself lacks, whatever the drivers say.
-func whyNoHardware() error {
-	if r := check.KVM(); r != nil {
-		return r
-	}
-	return errors.New("KVM could, but no hypervisor that uses it works here")
 }
 
 // joined writes several reasons as one line, each once.

@@ -45,8 +45,9 @@ type Capabilities struct {
 	OverheadMiB int
 	// MaxNICs is how many network devices a machine may have.
 	MaxNICs int
-	// KernelFile is the name of the guest kernel that the driver boots.
-	KernelFile string
+	// KernelFile and AgentFile are the names of the guest's kernel that the driver
+	// boots, and of its agent; "" is the agent for the host's architecture.
+	KernelFile, AgentFile string
 	// BootFactor is how many times longer than the configuration says a boot may
 	// take, because all code is emulated; 0 is 1.
 	BootFactor int
@@ -118,6 +119,8 @@ type Spec struct {
 	Dir string
 	// Kernel and Agent are host paths of the guest's kernel and of PID 1.
 	Kernel, Agent string
+	// Arch is the guest's architecture, in Go's names; "" is the host's.
+	Arch string
 	// MemoryMiB is the guest's memory.
 	MemoryMiB int
 	VCPUs     int

@@ -63,7 +63,7 @@ func TestChoose(t *testing.T) {
 			for _, d := range tt.drivers {
 				Register(d)
 			}
-			d, caps, err := Choose(tt.ask, tt.minimum, func(name string) map[string]string { return map[string]string{"driver": name} })
+			d, caps, err := Choose(tt.ask, "", tt.minimum, func(name string) map[string]string { return map[string]string{"driver": name} })
 			if tt.want == "" {
 				if err == nil {
 					t.Fatalf("chose %s", d.Name())

@@ -85,7 +85,7 @@ func compile(id string, b *oci.Bundle, joins Joins) (*Container, error) {
 	if err := c.hooks(b); err != nil {
 		return nil, err
 	}
-	if err := c.seccomp(s.Linux.Seccomp); err != nil {
+	if err := c.seccomp(s.Linux.Seccomp, oci.Architecture(s)); err != nil {
 		return nil, err
 	}
 	if err := c.personality(s.Linux.Personality); err != nil {

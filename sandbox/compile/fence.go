@@ -2,7 +2,6 @@ package compile
 
 import (
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -15,7 +14,7 @@ import (
 
 // seccomp compiles linux.seccomp. What needs a supervisor is refused: a descriptor
 // of the guest cannot be handed to a process of the host.
-func (c *Container) seccomp(p *specs.LinuxSeccomp) error {
+func (c *Container) seccomp(p *specs.LinuxSeccomp, arch string) error {
 	if p == nil || oci.NoSeccomp(p) {
 		return nil
 	}
@@ -31,7 +30,7 @@ func (c *Container) seccomp(p *specs.LinuxSeccomp) error {
 			return field(fmt.Sprintf("linux.seccomp.syscalls[%d].action", i), "%s: "+why, s.Action)
 		}
 	}
-	f, err := seccomp.Compile(p, runtime.GOARCH)
+	f, err := seccomp.Compile(p, arch)
 	if err != nil {
 		return field("linux.seccomp", "%v", err)
 	}

@@ -47,11 +47,12 @@ func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container,
 	if err != nil {
 		return nil, nil, err
 	}
-	driver, caps, err := vm.Choose(cfg.Hypervisor, minimum, cfg.DriverOptions)
+	arch := oci.Architecture(b.Spec)
+	driver, caps, err := vm.Choose(cfg.Hypervisor, arch, minimum, cfg.DriverOptions)
 	if err != nil {
 		return nil, nil, err
 	}
-	kernel, agent, err := cfg.GuestFiles(caps.KernelFile)
+	kernel, agent, err := cfg.GuestFiles(caps.KernelFile, caps.AgentFile)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -72,7 +73,7 @@ func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container,
 	return c, &sandbox.Options{
 		Driver: driver, Capabilities: caps,
 		Machine: vm.Spec{
-			Name: req.ID, Dir: dir.Machine(), Kernel: kernel, Agent: agent,
+			Name: req.ID, Dir: dir.Machine(), Kernel: kernel, Agent: agent, Arch: arch,
 			MemoryMiB: memory, VCPUs: vcpus, Shares: c.Shares,
 			CPUs:    place(vcpus, c.HostCPUs),
 			Verbose: cfg.Debug || req.Debug, Options: cfg.DriverOptions(driver.Name()),

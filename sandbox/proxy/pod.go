@@ -164,6 +164,9 @@ func (p *pod) create(req *CreateRequest) (_ *owner, _ *net.UnixListener, _ *Crea
 		return nil, nil, nil, err
 	}
 	c, err := compile.NewIn(req.ID, b, req.Joins)
+	if err == nil {
+		err = oci.CheckArchitecture(b.Spec, p.sb.Arch)
+	}
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %w", oci.ConfigName, err)
 	}

@@ -2,6 +2,7 @@ package qemu
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,15 +33,15 @@ const (
 )
 
 // commandLine is QEMU's. khz is the frequency that an emulated processor's clock has.
-func commandLine(s vm.Spec, accel accelerator, k kind, khz int64) []string {
-	args := append([]string{binaryPath, "-name", s.Name}, machineArgs(s, accel)...)
+func (t *target) commandLine(s vm.Spec, accel accelerator, k kind, khz int64) []string {
+	args := append([]string{binaryPath, "-name", s.Name}, t.machineArgs(s, accel)...)
 	if k == single {
 		// What the guest frees goes back to the host. QEMU does that to the file that
 		// memory is in, too, which other machines may have in common.
 		args = append(args, "-device", "virtio-balloon-device,free-page-reporting=on")
 	}
 	if k != clone {
-		args = append(args, "-kernel", kernelPath, "-initrd", initrdPath, "-append", kernelLine(s, accel, k, khz))
+		args = append(args, "-kernel", kernelPath, "-initrd", initrdPath, "-append", t.kernelLine(s, accel, k, khz))
 	}
 	if k == single {
 		return args
@@ -58,17 +59,14 @@ func commandLine(s vm.Spec, accel accelerator, k kind, khz int64) []string {
 }
 
 // machineArgs are the machine itself, the same for an original and its clones.
-func machineArgs(s vm.Spec, accel accelerator) []string {
+func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 	args := []string{
-		// ACPI lets the guest switch itself off; PIT and PIC are its clock before it
-		// knows a better one.
-		"-machine", "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on",
-		"-m", strconv.Itoa(s.MemoryMiB), "-smp", strconv.Itoa(s.VCPUs),
+		"-machine", t.machine, "-cpu", t.cpu(accel), "-m", strconv.Itoa(s.MemoryMiB), "-smp", strconv.Itoa(s.VCPUs),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-		"-L", firmwarePath, "-bios", firmware[0],
+		"-L", firmwarePath,
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
-		"-device", "virtio-serial-device,max_ports=2",
+		"-device", "virtio-serial-device,max_ports=2" + t.first,
 		"-chardev", fmt.Sprintf("socket,id=channel,fd=%d", channelFD),
 		"-device", "virtserialport,chardev=channel,nr=1",
 		"-object", "rng-builtin,id=random", "-device", "virtio-rng-device,rng=random",
@@ -77,9 +75,12 @@ func machineArgs(s vm.Spec, accel accelerator) []string {
 		"-device", "virtio-9p-device,fsdev=share,mount_tag=" + shareTag,
 	}
 	if accel == kvm {
-		args = append(args, "-accel", "kvm", "-cpu", "host")
+		args = append(args, "-accel", "kvm")
 	} else {
-		args = append(args, "-accel", fmt.Sprintf("tcg,tb-size=%d", translationMiB), "-cpu", "max")
+		args = append(args, "-accel", fmt.Sprintf("tcg,tb-size=%d", translationMiB))
+	}
+	if len(t.firmware) > 0 {
+		args = append(args, "-bios", t.firmware[0])
 	}
 	for i, nic := range s.NICs {
 		args = append(args, "-netdev", fmt.Sprintf("dgram,id=net%d,local.type=fd,local.str=%d", i, nicFD+i),
@@ -88,17 +89,15 @@ func machineArgs(s vm.Spec, accel accelerator) []string {
 	return args
 }
 
-// kernelLine is the kernel's command line. Under emulation the kernel would wait
-// for ever for a clock to measure the processor's with: it is told the frequency.
-func kernelLine(s vm.Spec, accel accelerator, k kind, khz int64) string {
-	line := []string{
-		"console=ttyS0", "panic=-1", "pci=off", "random.trust_cpu=on", "cgroup_no_v1=all",
-		"kata.channel=/dev/vport0p1",
-	}
+// kernelLine is the kernel's command line. Under emulation some kernels would wait
+// for ever for a clock to measure the processor's with: they are told the frequency.
+func (t *target) kernelLine(s vm.Spec, accel accelerator, k kind, khz int64) string {
+	line := append(slices.Clone(t.line), "panic=-1", "random.trust_cpu=on", "cgroup_no_v1=all",
+		"kata.channel=/dev/vport0p1")
 	if k == original {
 		line = append(line, "kata.template=1")
 	}
-	if accel == tcg {
+	if accel == tcg && t.told {
 		line = append(line, fmt.Sprintf("tsc_early_khz=%d", khz), "lpj=10000000")
 	}
 	if !s.Verbose {

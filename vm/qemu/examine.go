@@ -16,30 +16,26 @@ import (
 // dgram).
 const minMajor, minMinor = 7, 2
 
-// module is the name, without its suffix, of the file that has an accelerator where
-// QEMU is built with modules.
-func (a accelerator) module() string { return "accel-" + string(a) + "-x86_64" }
-
 // examine finds out whether a QEMU is new enough and has the accelerator. Error:
 // vm.Unavailable.
-func examine(binary string, accel accelerator) error {
-	b, err := inspect(binary, accel)
+func (t *target) examine(binary string, accel accelerator) error {
+	b, err := t.inspect(binary, accel)
 	if err != nil {
 		return &vm.Unavailable{Driver: Name, Kind: check.ProgramBroken, Err: err,
-			Cause: fmt.Sprintf("%s is no QEMU: %v", binary, err), Remedy: "install QEMU again (Debian: qemu-system-x86)"}
+			Cause: fmt.Sprintf("%s is no QEMU: %v", binary, err), Remedy: "install QEMU again (Debian: " + t.pkg + ")"}
 	}
 	if !b.atLeast(minMajor, minMinor) {
 		return &vm.Unavailable{Driver: Name, Kind: check.ProgramOld, Cause: fmt.Sprintf("%s is QEMU %s", binary, b.version),
 			Remedy: fmt.Sprintf("install version %d.%d or newer (Debian 12 has 7.2)", minMajor, minMinor)}
 	}
 	if b.modular {
-		if _, err := find(moduleDirs, accel.module()+".so"); err != nil {
+		if _, err := find(moduleDirs, t.module(accel)+".so"); err != nil {
 			return &vm.Unavailable{Driver: Name, Kind: check.ProgramAccelerator, Cause: "QEMU's accelerator " + string(accel) + ": " + err.Error(),
-				Remedy: "install QEMU's modules (Debian: qemu-system-x86)"}
+				Remedy: "install QEMU's modules (Debian: " + t.pkg + ")"}
 		}
 	} else if !b.builtIn {
 		return &vm.Unavailable{Driver: Name, Kind: check.ProgramAccelerator, Cause: binary + " was built without the accelerator " + string(accel),
-			Remedy: "install a QEMU that has it (Debian: qemu-system-x86)"}
+			Remedy: "install a QEMU that has it (Debian: " + t.pkg + ")"}
 	}
 	return nil
 }
@@ -64,7 +60,7 @@ func (b build) atLeast(major, minor int) bool {
 // inspect reads what is built in from the binary's constants: what --version would
 // print, the accelerator's class, and the list of its modules. To ask QEMU itself
 // takes ten times as long, which a start from a template would feel.
-func inspect(binary string, accel accelerator) (b build, err error) {
+func (t *target) inspect(binary string, accel accelerator) (b build, err error) {
 	f, err := elf.Open(binary)
 	if err != nil {
 		return b, err
@@ -77,7 +73,7 @@ func inspect(binary string, accel accelerator) (b build, err error) {
 	const announcement = "QEMU emulator version "
 	var (
 		class  = []byte(string(accel) + "-accel\x00")
-		module = []byte(accel.module() + "\x00")
+		module = []byte(t.module(accel) + "\x00")
 	)
 	err = scan(constants.Open(), func(block []byte) {
 		if i := bytes.Index(block, []byte(announcement)); i >= 0 {

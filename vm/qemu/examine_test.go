@@ -17,7 +17,7 @@ import (
 // some bytes changed, or other contents.
 func altered(t *testing.T, change func(binary []byte) []byte) {
 	t.Helper()
-	real, err := findBinary()
+	real, err := host.findBinary()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func altered(t *testing.T, change func(binary []byte) []byte) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, binaryName), change(content), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, host.program), change(content), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	saved := binaryDirs
@@ -65,7 +65,7 @@ func TestUnusableQEMU(t *testing.T) {
 		"without KVM":      {kvm, replace("kvm-accel\x00", "kvm-other\x00"), nil, check.ProgramAccelerator, "built without the accelerator kvm", "install"},
 		"without a module": {tcg, same, noModules, check.ProgramAccelerator, "accel-tcg-x86_64.so is not in", "modules"},
 		"without TCG": {tcg, func(b []byte) []byte {
-			return replace("tcg-accel\x00", "tcg-other\x00")(replace(tcg.module(), "other-tcg-x86_64")(b))
+			return replace("tcg-accel\x00", "tcg-other\x00")(replace(host.module(tcg), "other-tcg-x86_64")(b))
 		}, noModules, check.ProgramAccelerator, "built without the accelerator tcg", "install"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestUnusableQEMU(t *testing.T) {
 			if tt.prepare != nil {
 				tt.prepare(t)
 			}
-			_, err := installation(tt.accel)
+			_, err := host.installation(tt.accel)
 			u, ok := errors.AsType[*vm.Unavailable](err)
 			if !ok || u.Kind != tt.kind || !strings.Contains(u.Cause, tt.cause) || !strings.Contains(u.Remedy, tt.remedy) {
 				t.Fatalf("%+v", err)
@@ -108,7 +108,7 @@ func someKernel() []byte {
 
 // TestInspection compares what the file says with what the program says.
 func TestInspection(t *testing.T) {
-	binary, err := findBinary()
+	binary, err := host.findBinary()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,14 +121,14 @@ func TestInspection(t *testing.T) {
 	}
 	version, accelerators := said("--version"), said("-accel", "help")
 	for _, accel := range []accelerator{kvm, tcg} {
-		b, err := inspect(binary, accel)
+		b, err := host.inspect(binary, accel)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if b.version == "" || !strings.HasPrefix(version, "QEMU emulator version "+b.version) {
 			t.Errorf("version %q; it says %q", b.version, version)
 		}
-		has := examine(binary, accel) == nil
+		has := host.examine(binary, accel) == nil
 		if has != strings.Contains(accelerators, "\n"+string(accel)+"\n") {
 			t.Errorf("%s: %v; it says %q", accel, has, accelerators)
 		}

@@ -17,12 +17,6 @@ import (
 	"kata/vm/template"
 )
 
-const binaryName = "qemu-system-x86_64"
-
-// firmware is what QEMU loads to start a kernel: its first instructions, and what
-// finds the kernel's entry.
-var firmware = []string{"qboot.rom", "pvh.bin"}
-
 // Places of distributions, in order of preference.
 var (
 	binaryDirs   = []string{"/usr/bin", "/usr/local/bin"}
@@ -31,14 +25,14 @@ var (
 )
 
 // findBinary returns the path of QEMU. Error: vm.Unavailable.
-func findBinary() (string, error) {
+func (t *target) findBinary() (string, error) {
 	for _, dir := range binaryDirs {
-		if fi, err := os.Stat(dir + "/" + binaryName); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
-			return dir + "/" + binaryName, nil
+		if fi, err := os.Stat(dir + "/" + t.program); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return dir + "/" + t.program, nil
 		}
 	}
-	return "", &vm.Unavailable{Driver: Name, Kind: check.ProgramAbsent, Cause: binaryName + " is not in " + strings.Join(binaryDirs, " or "),
-		Remedy: "install QEMU (Debian: qemu-system-x86)"}
+	return "", &vm.Unavailable{Driver: Name, Kind: check.ProgramAbsent, Cause: t.program + " is not in " + strings.Join(binaryDirs, " or "),
+		Remedy: "install QEMU (Debian: " + t.pkg + ")"}
 }
 
 // Where the installation appears in the jail.
@@ -49,16 +43,16 @@ const (
 )
 
 // installation lists the host files that QEMU consists of, and where it sees them.
-func installation(accel accelerator) ([]template.Input, error) {
-	binary, err := findBinary()
+func (t *target) installation(accel accelerator) ([]template.Input, error) {
+	binary, err := t.findBinary()
 	if err != nil {
 		return nil, err
 	}
-	if err := examine(binary, accel); err != nil {
+	if err := t.examine(binary, accel); err != nil {
 		return nil, err
 	}
 	files := []template.Input{{Path: binary, Place: binaryPath}}
-	for _, name := range firmware {
+	for _, name := range t.firmware {
 		source, err := find(firmwareDirs, name)
 		if err != nil {
 			return nil, &vm.Unavailable{Driver: Name, Kind: check.ProgramAbsent, Cause: "QEMU's firmware: " + err.Error(),
@@ -67,7 +61,7 @@ func installation(accel accelerator) ([]template.Input, error) {
 		files = append(files, template.Input{Path: source, Place: firmwarePath + "/" + name})
 	}
 	// Where an accelerator is no module, it is part of the binary.
-	module := accel.module() + ".so"
+	module := t.module(accel) + ".so"
 	if source, err := find(moduleDirs, module); err == nil {
 		files = append(files, template.Input{Path: source, Place: modulePath + "/" + module})
 	}

@@ -2,8 +2,6 @@ package qemu
 
 import (
 	"bufio"
-	"debug/elf"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -43,15 +41,15 @@ type machine struct {
 var capabilities = []int{unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID}
 
 func start(s vm.Spec) (*machine, error) {
-	accel, err := admit(s)
+	t, accel, err := admit(s)
 	if err != nil {
 		return nil, prepareError(err)
 	}
-	files, err := inputs(s, accel)
+	files, err := t.inputs(s, accel)
 	if err != nil {
 		return nil, prepareError(err)
 	}
-	return boot(s, jailConfig(s, accel, single, files))
+	return boot(s, t.jailConfig(s, accel, single, files))
 }
 
 func prepareError(err error) error { return &vm.BootError{Phase: vm.PhasePrepare, Cause: err} }
@@ -88,19 +86,24 @@ func (m *machine) run(s vm.Spec, cfg *jail.Config, more ...*os.File) (_ *machine
 }
 
 // admit refuses what cannot work before anything is made for it.
-func admit(s vm.Spec) (accelerator, error) {
+func admit(s vm.Spec) (*target, accelerator, error) {
 	if n := runtime.NumCPU(); s.VCPUs > n {
-		return "", fmt.Errorf("%d virtual CPUs; this host has %d", s.VCPUs, n)
+		return nil, "", fmt.Errorf("%d virtual CPUs; this host has %d", s.VCPUs, n)
 	}
-	return choose(s.Options)
+	t, err := targetOf(s.Arch)
+	if err != nil {
+		return nil, "", err
+	}
+	accel, err := choose(t, s.Options)
+	return t, accel, err
 }
 
 // inputs are the host's files that QEMU and the guest consist of.
-func inputs(s vm.Spec, accel accelerator) ([]template.Input, error) {
-	if err := checkKernel(s.Kernel); err != nil {
+func (t *target) inputs(s vm.Spec, accel accelerator) ([]template.Input, error) {
+	if err := t.checkKernel(s.Kernel); err != nil {
 		return nil, err
 	}
-	files, err := installation(accel)
+	files, err := t.installation(accel)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +111,7 @@ func inputs(s vm.Spec, accel accelerator) ([]template.Input, error) {
 }
 
 // jailConfig is the jail without the files that are made for one machine.
-func jailConfig(s vm.Spec, accel accelerator, k kind, files []template.Input) *jail.Config {
+func (t *target) jailConfig(s vm.Spec, accel accelerator, k kind, files []template.Input) *jail.Config {
 	var binds []jail.Bind
 	for _, f := range files {
 		if f.Place != "" {
@@ -122,31 +125,16 @@ func jailConfig(s vm.Spec, accel accelerator, k kind, files []template.Input) *j
 		binds = append(binds, shareBind(sh))
 	}
 	var khz int64
-	if accel == tcg && k != clone {
+	if accel == tcg && t.told && k != clone {
 		khz = counterKHz()
 	}
 	return &jail.Config{
 		Dir: s.Dir, Binds: binds, Dirs: []string{sharePath},
 		Proc: true, // QEMU changes modes and attributes of shared files by /proc/self/fd
-		Args: commandLine(s, accel, k, khz), Env: []string{"QEMU_MODULE_DIR=" + modulePath},
+		Args: t.commandLine(s, accel, k, khz), Env: []string{"QEMU_MODULE_DIR=" + modulePath},
 		CPUs: s.CPUs, Cgroup: s.Cgroup, Capabilities: capabilities, Syscalls: syscalls,
 		Rlimits: []jail.Rlimit{{Resource: unix.RLIMIT_CORE, Value: 0}, {Resource: unix.RLIMIT_NOFILE, Value: 65536}},
 	}
-}
-
-// checkKernel tells a file that is no kernel from one that does not boot.
-func checkKernel(path string) error {
-	f, err := elf.Open(path)
-	if _, ok := errors.AsType[*os.PathError](err); ok {
-		return fmt.Errorf("kernel: %w", err)
-	} else if err != nil {
-		return fmt.Errorf("kernel: %s is no whole ELF file: %w", path, err)
-	}
-	defer f.Close()
-	if f.Machine != elf.EM_X86_64 || f.Type != elf.ET_EXEC {
-		return fmt.Errorf("kernel: %s is no kernel for amd64, but %v for %v", path, f.Type, f.Machine)
-	}
-	return nil
 }
 
 // writeInitrd puts the agent into an archive in the machine's directory.

@@ -1,7 +1,8 @@
 // Package qemu is the driver for QEMU: a whole machine with a kernel of its own,
 // separated by the CPU's virtualization extensions where the host's KVM can run
-// guests, and emulated (TCG) where it cannot. The machine type is microvm: no PCI,
-// no disks, only what a container needs.
+// guests, and emulated (TCG) where it cannot, also for other architectures than the
+// host's. The machine type is microvm, or virt on arm64: no disks, only what a
+// container needs.
 //
 // QEMU runs in a jail with its own files and the shares, and holds no capability
 // outside. Machines can start from a saved one (package template). The package does
@@ -34,8 +35,18 @@ const (
 )
 
 // choose decides between them. A node /dev/kvm is no proof: check.KVM looks closer.
-func choose(options map[string]string) (accelerator, error) {
-	switch want := options["accelerator"]; want {
+func choose(t *target, options map[string]string) (accelerator, error) {
+	want := options["accelerator"]
+	if t.foreign() {
+		switch want {
+		case "", "auto":
+			return tcg, nil
+		case string(kvm):
+			return "", &vm.Unavailable{Driver: Name, Kind: check.Setting, Cause: "qemu.accelerator = " + want + ": KVM runs no guests of " + t.arch + " here",
+				Remedy: "let it emulate: \"auto\" or \"tcg\""}
+		}
+	}
+	switch want {
 	case "", "auto":
 		if check.KVM() == nil {
 			return kvm, nil
@@ -68,24 +79,30 @@ const (
 )
 
 // Probe implements vm.Driver.
-func (Driver) Probe(options map[string]string) (vm.Capabilities, error) {
-	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, HotShares: true, KernelFile: "linux-x86_64"}
-	if runtime.GOARCH != "amd64" {
-		return caps, &vm.Unavailable{Driver: Name, Kind: check.HostArchitecture, Cause: "this release has a machine for amd64 only",
-			Remedy: "use another hypervisor"}
-	}
-	binary, err := findBinary()
+func (d Driver) Probe(options map[string]string) (vm.Capabilities, error) {
+	return d.ProbeArch(runtime.GOARCH, options)
+}
+
+// ProbeArch implements vm.Emulator.
+func (Driver) ProbeArch(arch string, options map[string]string) (vm.Capabilities, error) {
+	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, HotShares: true}
+	t, err := targetOf(arch)
 	if err != nil {
 		return caps, err
 	}
-	accel, err := choose(options)
+	caps.KernelFile, caps.AgentFile = t.kernel, t.agentFile()
+	binary, err := t.findBinary()
+	if err != nil {
+		return caps, err
+	}
+	accel, err := choose(t, options)
 	switch {
 	case err != nil:
 		return caps, err
 	case accel == kvm:
 		// Another driver may be better than one that cannot start. Emulation is the
 		// last resort, and not worth the time before it is chosen: Start looks.
-		if err := examine(binary, accel); err != nil {
+		if err := t.examine(binary, accel); err != nil {
 			return caps, err
 		}
 		caps.Isolation = vm.Hardware
@@ -103,9 +120,13 @@ func (Driver) Variants() []vm.Variant {
 
 // Inspect implements vm.Inspector.
 func (Driver) Inspect(options map[string]string) error {
-	accel, err := choose(options)
+	t, err := targetOf("")
+	if err != nil {
+		return err
+	}
+	accel, err := choose(t, options)
 	if err == nil {
-		_, err = installation(accel)
+		_, err = t.installation(accel)
 	}
 	return err
 }

@@ -31,18 +31,18 @@ func store(options map[string]string) *template.Store {
 var ignoreShared = map[string]any{"capabilities": []any{map[string]any{"capability": "x-ignore-shared", "state": true}}}
 
 // recipe is the template for machines such as s.
-func recipe(ctx context.Context, s vm.Spec, accel accelerator) *template.Recipe {
+func recipe(ctx context.Context, t *target, s vm.Spec, accel accelerator) *template.Recipe {
 	// What belongs to one machine is no part of it.
-	s = vm.Spec{Name: "template", Kernel: s.Kernel, Agent: s.Agent, MemoryMiB: s.MemoryMiB, VCPUs: s.VCPUs,
+	s = vm.Spec{Name: "template", Kernel: s.Kernel, Agent: s.Agent, Arch: s.Arch, MemoryMiB: s.MemoryMiB, VCPUs: s.VCPUs,
 		NICs: slices.Clone(s.NICs), Verbose: s.Verbose, Options: s.Options}
 	return &template.Recipe{
-		Name: fmt.Sprintf("%s %s, %d MiB, %d CPUs, %d network devices", Name, accel, s.MemoryMiB, s.VCPUs, len(s.NICs)),
-		Key:  append(commandLine(s, accel, original, 0), s.Kernel, s.Agent),
+		Name: fmt.Sprintf("%s %s for %s, %d MiB, %d CPUs, %d network devices", Name, accel, t.arch, s.MemoryMiB, s.VCPUs, len(s.NICs)),
+		Key:  append(t.commandLine(s, accel, original, 0), t.program, s.Kernel, s.Agent),
 		Inputs: func() ([]template.Input, error) {
-			files, err := inputs(s, accel)
+			files, err := t.inputs(s, accel)
 			return append(files, template.Input{Path: s.Agent}), err
 		},
-		Make: func(dir string, files []template.Input) error { return save(ctx, s, accel, dir, files) },
+		Make: func(dir string, files []template.Input) error { return save(ctx, t, s, accel, dir, files) },
 	}
 }
 
@@ -51,7 +51,7 @@ func recipe(ctx context.Context, s vm.Spec, accel accelerator) *template.Recipe 
 const leastSpace = 128 << 20
 
 // save boots a machine and saves it in dir.
-func save(ctx context.Context, s vm.Spec, accel accelerator, dir string, files []template.Input) error {
+func save(ctx context.Context, t *target, s vm.Spec, accel accelerator, dir string, files []template.Input) error {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return err
@@ -72,7 +72,7 @@ func save(ctx context.Context, s vm.Spec, accel accelerator, dir string, files [
 	if err != nil {
 		return err
 	}
-	m, err := bootOriginal(s, accel, dir, files)
+	m, err := bootOriginal(t, s, accel, dir, files)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func loose(nics []vm.NIC) (unplug func(), err error) {
 }
 
 // bootOriginal starts a machine whose memory is a file in dir.
-func bootOriginal(s vm.Spec, accel accelerator, dir string, files []template.Input) (*machine, error) {
+func bootOriginal(t *target, s vm.Spec, accel accelerator, dir string, files []template.Input) (*machine, error) {
 	memory := filepath.Join(dir, template.Memory)
 	if err := os.WriteFile(memory, nil, 0o600); err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func bootOriginal(s vm.Spec, accel accelerator, dir string, files []template.Inp
 	if err := os.Truncate(memory, int64(s.MemoryMiB)<<20); err != nil {
 		return nil, err
 	}
-	cfg := jailConfig(s, accel, original, files)
+	cfg := t.jailConfig(s, accel, original, files)
 	cfg.Binds = append(cfg.Binds, jail.Bind{Source: memory, Target: memoryPath})
 	mon, end, err := newMonitor()
 	if err != nil {
@@ -194,11 +194,11 @@ func (m *machine) save(dir string) error {
 
 // startClone starts a machine from its template, which is made if it is not there.
 func startClone(ctx context.Context, s vm.Spec, from *template.Store) (*machine, error) {
-	accel, err := admit(s)
+	target, accel, err := admit(s)
 	if err != nil {
 		return nil, prepareError(err)
 	}
-	t, err := from.Get(ctx, recipe(ctx, s, accel))
+	t, err := from.Get(ctx, recipe(ctx, target, s, accel))
 	if b, ok := errors.AsType[*vm.BootError](err); ok {
 		return nil, b // its format has more than one line
 	} else if err != nil {
@@ -210,7 +210,7 @@ func startClone(ctx context.Context, s vm.Spec, from *template.Store) (*machine,
 		return nil, prepareError(err)
 	}
 	defer end.Close()
-	cfg := jailConfig(s, accel, clone, t.Inputs)
+	cfg := target.jailConfig(s, accel, clone, t.Inputs)
 	cfg.Substitute = t.MemoryFile
 	if s.Console != nil {
 		_, _ = s.Console.Write(t.Log)

@@ -1,0 +1,113 @@
+package qemu
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"kata/check"
+	"kata/vm"
+)
+
+// host is what machines of the host's architecture are made with.
+var host, _ = targetOf("")
+
+func foreign(t *testing.T) *target {
+	t.Helper()
+	for _, other := range targets {
+		if other.foreign() {
+			return other
+		}
+	}
+	t.Fatal("there is no other architecture")
+	return nil
+}
+
+func TestTargets(t *testing.T) {
+	if host == nil || host.arch != runtime.GOARCH || host.foreign() || host.agentFile() != "" {
+		t.Errorf("host: %+v", host)
+	}
+	if f := foreign(t); f.agentFile() != "kata-agent-"+f.arch || f.cpu(tcg) == "host" {
+		t.Errorf("%+v", f)
+	}
+	_, err := targetOf("vax")
+	if u, ok := errors.AsType[*vm.Unavailable](err); !ok || !strings.Contains(u.Cause, "vax") || !strings.Contains(u.Remedy, runtime.GOARCH) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestForeignIsEmulated: the host's KVM has nothing to do with it.
+func TestForeignIsEmulated(t *testing.T) {
+	f := foreign(t)
+	for _, ask := range []string{"", "auto", "tcg"} {
+		if accel, err := choose(f, map[string]string{"accelerator": ask}); accel != tcg || err != nil {
+			t.Errorf("%q: %s, %v", ask, accel, err)
+		}
+	}
+	_, err := choose(f, map[string]string{"accelerator": "kvm"})
+	if u, ok := errors.AsType[*vm.Unavailable](err); !ok || u.Kind != check.Setting || !strings.Contains(u.Cause, f.arch) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestProbeWithoutForeignQEMU(t *testing.T) {
+	defer func(dirs []string) { binaryDirs = dirs }(binaryDirs)
+	binaryDirs = []string{t.TempDir()}
+	f := foreign(t)
+	caps, err := Driver{}.ProbeArch(f.arch, nil)
+	if u, ok := errors.AsType[*vm.Unavailable](err); !ok || u.Kind != check.ProgramAbsent || !strings.HasPrefix(u.Cause, f.program) || !strings.Contains(u.Remedy, f.pkg) {
+		t.Errorf("%v", err)
+	}
+	if caps.KernelFile != f.kernel || caps.AgentFile != f.agentFile() {
+		t.Errorf("%+v", caps)
+	}
+}
+
+// TestKernels: each target takes its own format and no other.
+func TestKernels(t *testing.T) {
+	image := make([]byte, 64)
+	copy(image[56:], "ARM\x64")
+	kernels := map[string][]byte{"amd64": someKernel(), "arm64": image}
+	for of, content := range kernels {
+		path := filepath.Join(t.TempDir(), "kernel")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, target := range targets {
+			err := target.checkKernel(path)
+			if (err == nil) != (of == target.arch) || err != nil && !strings.Contains(err.Error(), path) {
+				t.Errorf("a kernel for %s, as one for %s: %v", of, target.arch, err)
+			}
+		}
+	}
+	for _, target := range targets {
+		if err := target.checkKernel(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: %v", target.arch, err)
+		}
+		empty := filepath.Join(t.TempDir(), "empty")
+		if err := os.WriteFile(empty, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := target.checkKernel(empty); err == nil {
+			t.Errorf("%s: an empty file passes for a kernel", target.arch)
+		}
+	}
+}
+
+func TestCommandLines(t *testing.T) {
+	s := vm.Spec{Name: "x", MemoryMiB: 128, VCPUs: 1}
+	for _, target := range targets {
+		args := target.commandLine(s, tcg, single, 1234)
+		i := slices.Index(args, "-machine")
+		if args[i+1] != target.machine || slices.Contains(args, "-bios") != (len(target.firmware) > 0) {
+			t.Errorf("%s: %q", target.arch, args)
+		}
+		if line := args[slices.Index(args, "-append")+1]; !strings.HasPrefix(line, strings.Join(target.line, " ")+" ") || strings.Contains(line, "=1234 ") != target.told {
+			t.Errorf("%s: %q", target.arch, line)
+		}
+	}
+}
