@@ -116,11 +116,7 @@ func cmdPS(a *app, args []string) error {
 		return err
 	}
 	if *format == "json" {
-		pids := []uint32{}
-		for _, p := range resp.Processes {
-			pids = append(pids, p.PID)
-		}
-		return a.printJSON(pids)
+		return a.printStandins(id, resp.Standins)
 	}
 	if *format != "table" {
 		return fmt.Errorf("ps: --format %q: must be table or json", *format)
@@ -132,6 +128,21 @@ func cmdPS(a *app, args []string) error {
 		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%d\t%s\n", p.UID, p.PID, p.PPID, clock(cpu), p.RSSKiB, strings.TrimSpace(p.Command))
 	}
 	return w.Flush()
+}
+
+// printStandins prints pids as engines want them, who look for them among the host's
+// processes: those of the host that stand for the container's. A number of the guest's
+// would be some other process there.
+func (a *app) printStandins(id string, others []int) error {
+	r, err := state.At(a.root, id).Load()
+	if err != nil {
+		return fmt.Errorf("container %q: %w", id, err)
+	}
+	pids := []int{}
+	if r.Shim.Alive() {
+		pids = append(pids, r.Shim.PID)
+	}
+	return a.printJSON(append(pids, others...))
 }
 
 func clock(d time.Duration) string {

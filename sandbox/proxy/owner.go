@@ -40,6 +40,7 @@ type owner struct {
 // process is one process of the container, the first under the name "".
 type process struct {
 	stdio   *sandbox.Stdio
+	standin int // the host's process that waits for it, once one does
 	exited  chan struct{}
 	exit    ExitInfo
 	claimed chan struct{} // closed when somebody waits for the exit
@@ -112,7 +113,7 @@ func (o *owner) answer(req *Request) (*Response, error) {
 		return &Response{}, o.sb.Resize(ctx, o.id, req.Exec, req.Rows, req.Columns)
 	case List:
 		list, err := o.sb.Processes(ctx, o.id)
-		return &Response{Processes: list}, err
+		return &Response{Processes: list, Standins: o.standins()}, err
 	}
 	if resp, ok, err := o.control(ctx, req); ok {
 		return resp, err
@@ -229,6 +230,9 @@ func (o *owner) wait(c *Conn, req *Request) {
 		_ = c.send(&Response{Error: failure(err)})
 		return
 	}
+	o.mu.Lock()
+	p.standin = c.peer()
+	o.mu.Unlock()
 	p.claim.Do(func() { close(p.claimed) })
 	gone := make(chan struct{})
 	go func() {

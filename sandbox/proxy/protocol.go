@@ -79,7 +79,9 @@ type Response struct {
 	Status    *StatusInfo       `json:"status,omitempty"`
 	Exit      *ExitInfo         `json:"exit,omitempty"`
 	Processes []api.ProcessInfo `json:"processes,omitempty"`
-	Stats     map[string]string `json:"stats,omitempty"`
+	// Standins are the host's processes that stand for them, those of exec only.
+	Standins []int             `json:"standins,omitempty"`
+	Stats    map[string]string `json:"stats,omitempty"`
 	// Others answers Destroy: how many containers the sandbox goes on with.
 	Others int  `json:"others,omitempty"`
 	Ended  bool `json:"ended,omitempty"`

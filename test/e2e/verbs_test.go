@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -163,9 +164,20 @@ func TestPS(t *testing.T) {
 	})
 	contains(t, "the heading", lines[0], "UID", "PID", "PPID", "CMD")
 	contains(t, "the table", strings.Join(lines, "\n"), "sleep 1000001", "sleep 1000002", "sh -c")
-	var pids []int
-	decode(t, h.must("ps", "--format", "json", id), &pids)
-	equal(t, "processes in JSON", len(pids), 3)
+	// Engines look for these among the host's processes.
+	standins := func() []int {
+		var pids []int
+		decode(t, h.must("ps", "--format", "json", id), &pids)
+		for _, pid := range pids {
+			if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || !strings.Contains(string(line), "kata-shim") {
+				t.Errorf("process %d of the host is not the container's: %q, %v", pid, line, err)
+			}
+		}
+		return pids
+	}
+	equal(t, "processes of the host", fmt.Sprint(standins()), fmt.Sprint([]int{h.state(id).PID}))
+	h.must("exec", "--detach", id, "sleep", "1000003")
+	eventually(t, "the one of exec is there too", func() bool { return len(standins()) == 2 })
 	h.fails(1, []string{"--format"}, "ps", "--format", "xml", id)
 }
 

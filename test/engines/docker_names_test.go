@@ -1,6 +1,7 @@
 package engines
 
 import (
+	"strings"
 	"time"
 
 	"kata/test/nameserver"
@@ -39,4 +40,18 @@ func dockerNames(d docker) {
 	d.ok("network", "connect", "named", "later")
 	d.named("later", "server", "10.67.0.5")
 	d.named("client", "outside.test", "192.0.2.1")
+}
+
+// dockerTop lists what stands for the container's processes, and no other process of
+// the host.
+func dockerTop(d docker) {
+	d.start("top", dockerImage, "sh", "-c", "sleep 1000 & sleep 1001")
+	defer d.do("rm", "--force", "top")
+	lines := strings.Split(strings.TrimSpace(d.ok("top", "top", "-o", "pid,args")), "\n")
+	if id := d.inspect("top", ".Id"); len(lines) != 2 || !strings.Contains(lines[1], "kata-shim") || !strings.Contains(lines[1], id) {
+		d.t.Errorf("docker top: %q", lines)
+	}
+	if out := d.ok("exec", "top", "ps", "-o", "args"); !strings.Contains(out, "sleep 1000\n") || !strings.Contains(out, "sleep 1001\n") {
+		d.t.Errorf("ps in the container: %q", out)
+	}
 }

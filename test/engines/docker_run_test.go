@@ -14,7 +14,7 @@ func TestDocker(t *testing.T) {
 	for name, test := range map[string]func(docker){
 		"run": dockerRun, "volumes": dockerVolumes, "life": dockerLife, "restart": dockerRestart,
 		"copy": dockerCopy, "stats": dockerStats, "networks": dockerNetworks,
-		"terminal": dockerTerminal, "attach": dockerAttach, "health": dockerHealth, "compose": dockerCompose, "names": dockerNames,
+		"terminal": dockerTerminal, "attach": dockerAttach, "health": dockerHealth, "compose": dockerCompose, "names": dockerNames, "top": dockerTop,
 	} {
 		t.Run(name, func(t *testing.T) { test(docker{t, d.usr, d.env}) })
 	}
