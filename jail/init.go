@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -135,11 +136,19 @@ func (o *order) carryOut() (pid int, err error) {
 
 // filter installs the filter, and has somebody answer what it asks.
 func (o *order) filter() error {
+	requests := o.Ioctls
+	if o.Substitute != 0 {
+		requests = append(requests, answering...)
+	}
+	var ioctls []unix.SockFilter
+	if !slices.Contains(o.Syscalls, unix.SYS_IOCTL) {
+		ioctls = onlyIoctls(requests, o.IoctlTypes)
+	}
 	if o.Substitute == 0 {
-		_, err := installFilter(filter(o.Syscalls), false)
+		_, err := installFilter(filter(o.Syscalls, ioctls...), false)
 		return err
 	}
-	listener, err := installFilter(filter(append(o.Syscalls, unix.SYS_IOCTL), asking()...), true)
+	listener, err := installFilter(filter(o.Syscalls, append(ioctls, asking()...)...), true)
 	if err == nil {
 		go func() {
 			// The process finds out: its call fails.

@@ -58,7 +58,12 @@ type Config struct {
 	// Syscalls is the allow-list, by number; a process that calls any other gets
 	// EPERM.
 	Syscalls []uint32
-	Rlimits  []Rlimit
+	// Ioctls are the requests of ioctl(2) that it may make, and IoctlTypes types all of
+	// whose requests it may, unless ioctl is in Syscalls; others get ENOTTY. A device
+	// has requests that lead to what was not let in.
+	Ioctls     []uint32
+	IoctlTypes []byte
+	Rlimits    []Rlimit
 	// Substitute, unless nil, is what the process gets when it first opens a file,
 	// whichever, with O_RDWR and no other flag. It is for a monitor that opens for
 	// writing what it only maps for itself: the file can be open for reading, and
@@ -108,6 +113,8 @@ type order struct {
 	CgroupTasks    []string
 	Capabilities   []int
 	Syscalls       []uint32
+	Ioctls         []uint32
+	IoctlTypes     []byte
 	Rlimits        []Rlimit
 	FixedAddresses bool
 	Proc           bool
@@ -132,7 +139,7 @@ func Start(c *Config) (*Process, error) {
 		files[i] = devNull()
 	}
 	o := order{Dir: c.Dir, Tmpfs: c.Tmpfs, TmpfsBytes: c.TmpfsBytes, Dirs: c.Dirs, Args: c.Args, Env: c.Env,
-		CPUs: c.CPUs, Capabilities: c.Capabilities, Syscalls: c.Syscalls, Rlimits: c.Rlimits, FixedAddresses: c.FixedAddresses, Proc: c.Proc}
+		CPUs: c.CPUs, Capabilities: c.Capabilities, Syscalls: c.Syscalls, Ioctls: c.Ioctls, IoctlTypes: c.IoctlTypes, Rlimits: c.Rlimits, FixedAddresses: c.FixedAddresses, Proc: c.Proc}
 	for _, b := range c.Binds {
 		f, dir, err := openBind(b)
 		if err != nil {

@@ -67,6 +67,7 @@ func TestConfinement(t *testing.T) {
 	c.Rlimits = []Rlimit{{unix.RLIMIT_NOFILE, 77}, {unix.RLIMIT_CORE, 0}}
 	c.CPUs = []int{runtime.NumCPU() - 1}
 	c.FixedAddresses = true
+	c.Ioctls, c.IoctlTypes = []uint32{unix.TCGETS}, []byte{0xae}
 	f := explore(t, c)
 
 	const kept = 1<<unix.CAP_CHOWN | 1<<unix.CAP_FOWNER
@@ -111,7 +112,9 @@ func checkTries(t *testing.T, got map[string]int) {
 		"sethostname": unix.EPERM, "mknod": unix.EPERM,
 		// by the filter
 		"unshare": unix.EPERM, "bpf": unix.EPERM, "clone user": unix.EPERM, "clone net": unix.EPERM,
-		"clone3": unix.ENOSYS,
+		"clone3": unix.ENOSYS, "ioctl": unix.ENOTTY, "ioctl of a type": unix.ENOTTY,
+		// these pass: the kernel looks at the descriptor, which is none
+		"ioctl allowed": unix.EBADF, "ioctl of a type allowed": unix.EBADF,
 		// clone itself passes: the kernel refuses the flags that were chosen for that
 		"clone": unix.EINVAL,
 		// by the mounts

@@ -16,6 +16,7 @@ const (
 	dataNR   = 0 // offsets in struct seccomp_data
 	dataArch = 4
 	dataArg0 = 16
+	dataArg1 = 24
 
 	x32Bit = 0x40000000
 
@@ -75,6 +76,29 @@ func filter(allowed []uint32, more ...unix.SockFilter) []unix.SockFilter {
 		f = append(f, jump(jeq, nr, 0, 1), allow)
 	}
 	return append(f, deny)
+}
+
+// onlyIoctls lets the requests through and all those of the types (_IOC_TYPE of
+// linux/ioctl.h). Others get ENOTTY, as from a file that does not know them. The
+// kernel takes 32 bits of the request.
+func onlyIoctls(requests []uint32, types []byte) []unix.SockFilter {
+	const (
+		ld  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+		jeq = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		and = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
+		ret = unix.BPF_RET | unix.BPF_K
+	)
+	allow := stmt(ret, unix.SECCOMP_RET_ALLOW)
+	f := []unix.SockFilter{stmt(ld, dataArg1)}
+	for _, r := range requests {
+		f = append(f, jump(jeq, r, 0, 1), allow)
+	}
+	f = append(f, stmt(and, 0xff00))
+	for _, t := range types {
+		f = append(f, jump(jeq, uint32(t)<<8, 0, 1), allow)
+	}
+	f = append(f, stmt(ret, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOTTY)))
+	return append([]unix.SockFilter{jump(jeq, unix.SYS_IOCTL, 0, uint8(len(f)))}, f...)
 }
 
 // installFilter applies the program to all threads of the process and what they

@@ -24,6 +24,9 @@ func asking() []unix.SockFilter {
 	}
 }
 
+// answering are the requests that PID 1 makes to answer.
+var answering = []uint32{unix.SECCOMP_IOCTL_NOTIF_RECV, unix.SECCOMP_IOCTL_NOTIF_ADDFD}
+
 // notification and addition are struct seccomp_notif and seccomp_notif_addfd of
 // linux/seccomp.h.
 type notification struct {

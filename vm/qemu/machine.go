@@ -132,7 +132,7 @@ func (t *target) jailConfig(s vm.Spec, accel accelerator, k kind, files []templa
 		Dir: s.Dir, Binds: binds, Dirs: []string{sharePath},
 		Proc: true, // QEMU changes modes and attributes of shared files by /proc/self/fd
 		Args: t.commandLine(s, accel, k, khz), Env: []string{"QEMU_MODULE_DIR=" + modulePath},
-		CPUs: s.CPUs, Cgroup: s.Cgroup, Capabilities: capabilities, Syscalls: syscalls,
+		CPUs: s.CPUs, Cgroup: s.Cgroup, Capabilities: capabilities, Syscalls: syscalls, Ioctls: ioctls, IoctlTypes: ioctlTypes,
 		Rlimits: []jail.Rlimit{{Resource: unix.RLIMIT_CORE, Value: 0}, {Resource: unix.RLIMIT_NOFILE, Value: 65536}},
 	}
 }

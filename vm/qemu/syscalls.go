@@ -25,7 +25,7 @@ var syscalls = slices.Concat(ownSyscalls, []uint32{
 	unix.SYS_TIMER_CREATE, unix.SYS_TIMER_SETTIME, unix.SYS_TIMER_GETTIME, unix.SYS_TIMER_DELETE,
 	// descriptors and waiting
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_PREADV, unix.SYS_PWRITEV,
-	unix.SYS_CLOSE, unix.SYS_LSEEK, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_FCNTL, unix.SYS_IOCTL, unix.SYS_PIPE2,
+	unix.SYS_CLOSE, unix.SYS_LSEEK, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_FCNTL, unix.SYS_PIPE2,
 	unix.SYS_EVENTFD2, unix.SYS_SIGNALFD4, unix.SYS_PPOLL, unix.SYS_PSELECT6,
 	unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT,
 	// files of the shares (virtio-9p)
@@ -43,3 +43,16 @@ var syscalls = slices.Concat(ownSyscalls, []uint32{
 	// facts of the host that do not identify it
 	unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_GETRANDOM,
 })
+
+// ioctls are the requests that QEMU may make: of a terminal, which it asks every
+// descriptor whether it is; of a file of the share, its generation; of a disk. A disk
+// has others that lead beyond it: those of a loop device could give it another file.
+var ioctls = []uint32{
+	unix.TCGETS, unix.TCSETS,
+	0x5421,     // FIONBIO
+	0x80087601, // FS_IOC_GETVERSION
+	unix.BLKROGET, unix.BLKSECTGET, unix.BLKSSZGET, unix.BLKPBSZGET, unix.BLKGETSIZE64, unix.BLKDISCARD, unix.BLKZEROOUT,
+}
+
+// ioctlTypes are KVM's (KVMIO of linux/kvm.h).
+var ioctlTypes = []byte{0xae}

@@ -60,6 +60,11 @@ const (
 // needs to own, read and change the files that it was given.
 var capabilities = []int{unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_SETFCAP}
 
+// ioctls are the requests that the kernel makes on what it inherits: is it a
+// terminal, how large is a disk. A disk has others that lead beyond it: those of a
+// loop device could give it another file.
+var ioctls = []uint32{unix.TCGETS, unix.TIOCGWINSZ, unix.BLKGETSIZE64}
+
 // maxNICs keeps the kernel's command line short.
 const maxNICs = 32
 
@@ -157,7 +162,7 @@ func (m *machine) jailConfig(s vm.Spec, seccompMode string) (*jail.Config, []*os
 		Env:        []string{"TMPDIR=" + memoryPath, "HOME=" + memoryPath},
 		Files:      []*os.File{null, console, console, guest},
 		CPUs:       s.CPUs,
-		Cgroup:     s.Cgroup, Capabilities: capabilities, Syscalls: syscalls,
+		Cgroup:     s.Cgroup, Capabilities: capabilities, Syscalls: syscalls, Ioctls: ioctls,
 		Rlimits:        []jail.Rlimit{{Resource: unix.RLIMIT_CORE, Value: 0}, {Resource: unix.RLIMIT_NOFILE, Value: 65536}},
 		FixedAddresses: true,
 	}

@@ -86,6 +86,11 @@ func tries() map[string]int {
 		"fill tmpfs":   errno(write("/memory/more", 64)),
 		"chown":        errno(os.Chown("/rw/new", 1234, 1234)),
 		"bpf":          errno(raw(unix.SYS_BPF, 0, 0)),
+		// on no descriptor
+		"ioctl":                   errno(raw(unix.SYS_IOCTL, ^uintptr(0), unix.LOOP_SET_FD)),
+		"ioctl allowed":           errno(raw(unix.SYS_IOCTL, ^uintptr(0), unix.TCGETS|1<<32)),
+		"ioctl of a type":         errno(raw(unix.SYS_IOCTL, ^uintptr(0), 0xaf01)),
+		"ioctl of a type allowed": errno(raw(unix.SYS_IOCTL, ^uintptr(0), 0x4008ae01)),
 	}
 }
 
