@@ -19,6 +19,7 @@ func (a *agent) methods() map[string]api.Handler {
 		"Sandbox":    api.Method(a.sandbox),
 		"Interface":  api.Method(a.iface),
 		"Nameserver": api.Method(a.nameserver),
+		"Disks":      api.Method(a.disks),
 		"Create":     api.Method(a.create),
 		"Start":      api.Method(a.start),
 		"Exec":       api.Method(a.exec),

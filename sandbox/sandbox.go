@@ -55,6 +55,7 @@ type Sandbox struct {
 	tail    *vm.ConsoleTail
 	network *network.Takeover
 	names   nameServers
+	serials []string // of the disks
 
 	mu      sync.Mutex
 	timings Timings
@@ -86,6 +87,9 @@ func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	o.Machine.Cgroup = s.cgroup
 	o.Machine.NICs = nics(o.Network)
 	o.Machine.Console = s.tail
+	for _, d := range o.Machine.Disks {
+		s.serials = append(s.serials, d.Serial)
+	}
 	s.timings.Prepare = ms(time.Since(begin))
 	asked := time.Now()
 	// The machine outlives the start: its context ends only if the start fails.

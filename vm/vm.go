@@ -45,6 +45,8 @@ type Capabilities struct {
 	OverheadMiB int
 	// MaxNICs is how many network devices a machine may have.
 	MaxNICs int
+	// MaxDisks is how many disks a machine may have.
+	MaxDisks int
 	// KernelFile and AgentFile are the names of the guest's kernel that the driver
 	// boots, and of its agent; "" is the agent for the host's architecture.
 	KernelFile, AgentFile string
@@ -129,6 +131,8 @@ type Spec struct {
 	// NICs are the network devices. Those that the guest does not set up cost it
 	// nothing.
 	NICs []NIC
+	// Disks are the machine's disks.
+	Disks []Disk
 	// Cgroup holds every host process of the machine; may be nil.
 	Cgroup *jail.Cgroup
 	// CPUs are the host CPUs to stay on; empty lets the driver choose by itself.
@@ -157,6 +161,18 @@ type NIC struct {
 	Socket *os.File
 	// MAC is the hardware address that the device starts with.
 	MAC net.HardwareAddr
+}
+
+// Disk is a disk of a machine. What the guest writes is in the File when the guest
+// has flushed it, or when none of its processes has the disk open any more.
+type Disk struct {
+	// File is a block device or a regular file, open for writing unless ReadOnly. The
+	// machine has nothing else of it: no name, and no request that leads elsewhere.
+	File     *os.File
+	ReadOnly bool
+	// Serial is the name by which the guest finds the disk, in /sys/block/*/serial: at
+	// most 20 letters and digits.
+	Serial string
 }
 
 // Machine is a running virtual machine. Its methods may be called concurrently.

@@ -37,6 +37,11 @@ func (a Agent) Nameserver(ctx context.Context, r *NameserverRequest) error {
 	return err
 }
 
+// Disks lists the machine's disks.
+func (a Agent) Disks(ctx context.Context) (*DisksResponse, error) {
+	return call[DisksResponse](ctx, a, "Disks", &Empty{})
+}
+
 // Create makes a container whose process waits for Start.
 func (a Agent) Create(ctx context.Context, r *CreateRequest) (*StartResponse, error) {
 	return call[StartResponse](ctx, a, "Create", r)

@@ -137,6 +137,11 @@ type Device struct {
 	Minor uint32 `pb:"4"`
 	UID   uint32 `pb:"5"`
 	GID   uint32 `pb:"6"`
+	// Need says what there must be behind the node.
+	Need uint32 `pb:"140"`
+	// Name is what the host's kernel calls the device, if that is known: the number
+	// may be another one's in the guest.
+	Name string `pb:"141"`
 }
 
 // KeyValue is a file of cgroup v2 or a sysctl, and what is written to it.

@@ -10,7 +10,7 @@ import (
 )
 
 // QEMU's descriptors: standard I/O, the channel, the network devices; then, with a
-// template, the monitor and the devices' state.
+// template, the monitor and the devices' state, or without one the disks.
 const (
 	channelFD = 3
 	nicFD     = 4
@@ -19,6 +19,8 @@ const (
 func monitorFD(s vm.Spec) int { return nicFD + len(s.NICs) }
 
 func stateFD(s vm.Spec) int { return monitorFD(s) + 1 }
+
+func diskFD(s vm.Spec) int { return nicFD + len(s.NICs) }
 
 // shareTag is the name by which the guest mounts the shares.
 const shareTag = "share"
@@ -44,7 +46,7 @@ func (t *target) commandLine(s vm.Spec, accel accelerator, k kind, khz int64) []
 		args = append(args, "-kernel", kernelPath, "-initrd", initrdPath, "-append", t.kernelLine(s, accel, k, khz))
 	}
 	if k == single {
-		return args
+		return append(args, diskArgs(s)...)
 	}
 	// The original writes its memory to the file; a clone reads it there, and writes
 	// to pages of its own.
@@ -85,6 +87,25 @@ func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 	for i, nic := range s.NICs {
 		args = append(args, "-netdev", fmt.Sprintf("dgram,id=net%d,local.type=fd,local.str=%d", i, nicFD+i),
 			"-device", fmt.Sprintf("virtio-net-device,netdev=net%d,mac=%s", i, nic.MAC))
+	}
+	return args
+}
+
+// diskArgs are the disks. QEMU opens their descriptors by the number of a set that it
+// puts them into.
+func diskArgs(s vm.Spec) (args []string) {
+	for i, d := range s.Disks {
+		driver := "host_device"
+		if fi, err := d.File.Stat(); err == nil && fi.Mode().IsRegular() {
+			driver = "file"
+		}
+		readOnly := "off"
+		if d.ReadOnly {
+			readOnly = "on"
+		}
+		args = append(args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", diskFD(s)+i, i),
+			"-blockdev", fmt.Sprintf("driver=%s,filename=/dev/fdset/%d,node-name=disk%d,read-only=%s,discard=unmap,locking=off", driver, i, i, readOnly),
+			"-device", fmt.Sprintf("virtio-blk-device,drive=disk%d,serial=%s", i, d.Serial))
 	}
 	return args
 }

@@ -75,6 +75,9 @@ func (m *machine) run(s vm.Spec, cfg *jail.Config, more ...*os.File) (_ *machine
 		return nil, prepareError(err)
 	}
 	cfg.Files = append(files, more...)
+	for _, d := range s.Disks {
+		cfg.Files = append(cfg.Files, d.File)
+	}
 	if m.Process, err = jail.Start(cfg); err != nil {
 		m.disconnect()
 		return nil, &vm.BootError{Phase: vm.PhaseVMM, Cause: err}

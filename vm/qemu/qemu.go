@@ -1,8 +1,8 @@
 // Package qemu is the driver for QEMU: a whole machine with a kernel of its own,
 // separated by the CPU's virtualization extensions where the host's KVM can run
 // guests, and emulated (TCG) where it cannot, also for other architectures than the
-// host's. The machine type is microvm, or virt on arm64: no disks, only what a
-// container needs.
+// host's. The machine type is microvm, or virt on arm64: only what a container
+// needs.
 //
 // QEMU runs in a jail with its own files and the shares, and holds no capability
 // outside. Machines can start from a saved one (package template). The package does
@@ -73,7 +73,8 @@ const (
 	translationMiB = 64
 	// maxNICs: microvm has 24 virtio devices, among them channel, share, random
 	// numbers, balloon and disks.
-	maxNICs = 14
+	maxNICs  = 14
+	maxDisks = 6
 	// emulatedBoot is how much longer a boot may take when all of it is translated.
 	emulatedBoot = 6
 )
@@ -85,7 +86,7 @@ func (d Driver) Probe(options map[string]string) (vm.Capabilities, error) {
 
 // ProbeArch implements vm.Emulator.
 func (Driver) ProbeArch(arch string, options map[string]string) (vm.Capabilities, error) {
-	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, HotShares: true}
+	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, MaxDisks: maxDisks, HotShares: true}
 	t, err := targetOf(arch)
 	if err != nil {
 		return caps, err
@@ -135,7 +136,7 @@ func (Driver) Inspect(options map[string]string) error {
 func (Driver) Start(ctx context.Context, s vm.Spec) (vm.Machine, error) {
 	var m *machine
 	var err error
-	if from := store(s.Options); from != nil {
+	if from := store(s.Options); from != nil && len(s.Disks) == 0 { // a saved machine has none
 		m, err = startClone(ctx, s, from)
 	} else {
 		m, err = start(s)
