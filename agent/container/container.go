@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +29,8 @@ type Container struct {
 	reaper *Reaper
 	cgroup *cgroup
 	fence  fence
-	rootFD int // keeps the root filesystem reachable for syncfs
+	rootFD int  // keeps the root filesystem reachable for syncfs
+	disks  bool // it has block devices
 
 	mu    sync.Mutex
 	state state
@@ -70,6 +72,7 @@ func Create(r *Reaper, req *api.CreateRequest, streams Streams, find Find, netwo
 	c := &Container{id: req.ID, unmountShare: unmount, reaper: r, cgroup: cg, fence: *f, rootFD: -1, execs: map[string]*process{},
 		hooks: req.StartHooks, hookState: req.HookState,
 		init: &process{spec: &req.Process, exited: make(chan struct{})}}
+	c.disks = slices.ContainsFunc(req.Devices, func(d api.Device) bool { return d.Mode&unix.S_IFMT == unix.S_IFBLK })
 	exit, err := c.cloneInit(req, find, network)
 	if err != nil {
 		cg.remove()
@@ -283,6 +286,9 @@ func (c *Container) initExited() {
 	c.cgroup.kill() // without a pid namespace of its own, others may live on
 	if c.rootFD >= 0 {
 		_ = unix.Syncfs(c.rootFD)
+	}
+	if c.disks {
+		unix.Sync() // file systems on them, too, wherever they are mounted
 	}
 }
 

@@ -43,6 +43,9 @@ func (b *rootBuilder) devices() error {
 }
 
 func (b *rootBuilder) device(d api.Device) error {
+	if ok, err := there(&d); !ok {
+		return err
+	}
 	dir, name := filepath.Split(rootfs.Relative(d.Path))
 	parent, _, err := b.root.Make(dir, false)
 	if err != nil {
@@ -54,6 +57,8 @@ func (b *rootBuilder) device(d api.Device) error {
 	}
 	err = makeNode(parent, name, d)
 	switch {
+	case errors.Is(err, unix.EEXIST) && d.Mode&unix.S_IFMT == unix.S_IFBLK:
+		return b.lendDevice(d) // such as the mount point of a volume
 	case errors.Is(err, unix.EEXIST):
 		return nil
 	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP):

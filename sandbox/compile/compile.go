@@ -37,6 +37,11 @@ type Container struct {
 	ResolvConf string
 	// CgroupPath is linux.cgroupsPath.
 	CgroupPath string
+	// Disks are the block devices that the machine must have; Plug then says which
+	// they are.
+	Disks []Disk
+
+	resources *specs.LinuxResources
 }
 
 // New compiles the bundle of a sandbox' first container. Errors name the field
@@ -79,7 +84,11 @@ func compile(id string, b *oci.Bundle, joins Joins) (*Container, error) {
 	}
 	r.Process = *p
 	c.Shares = append(c.Shares, vm.Share{Name: r.Rootfs, Source: b.Rootfs, ReadOnly: s.Root.Readonly})
-	if err := c.mounts(s); err != nil {
+	res, err := CompileResources(s.Linux.Resources, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.mounts(s, res.rules); err != nil {
 		return nil, err
 	}
 	if err := c.hooks(b); err != nil {
@@ -91,10 +100,9 @@ func compile(id string, b *oci.Bundle, joins Joins) (*Container, error) {
 	if err := c.personality(s.Linux.Personality); err != nil {
 		return nil, err
 	}
-	c.devices(s.Linux.Devices)
-	res, err := CompileResources(s.Linux.Resources)
-	if err != nil {
-		return nil, err
+	c.devices(s.Linux.Devices, res.rules)
+	if len(c.Disks) > 0 {
+		c.resources = s.Linux.Resources
 	}
 	r.Cgroup, c.MemoryMiB, c.CPUs, c.HostCPUs, c.Limits = res.Files, res.MemoryMiB, res.CPUs, res.HostCPUs, res.Limits
 	if !res.Unrestricted {
@@ -183,22 +191,4 @@ var defaultDevices = []api.Device{
 	{Path: "/dev/random", Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 8},
 	{Path: "/dev/urandom", Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 9},
 	{Path: "/dev/tty", Mode: unix.S_IFCHR | 0o666, Major: 5, Minor: 0},
-}
-
-func (c *Container) devices(list []specs.LinuxDevice) {
-	c.Request.Devices = append(c.Request.Devices, defaultDevices...)
-	types := map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}
-	for _, d := range list {
-		dev := api.Device{Path: d.Path, Mode: types[d.Type] | 0o666, Major: uint32(d.Major), Minor: uint32(d.Minor)}
-		if d.FileMode != nil {
-			dev.Mode = types[d.Type] | uint32(d.FileMode.Perm())
-		}
-		if d.UID != nil {
-			dev.UID = *d.UID
-		}
-		if d.GID != nil {
-			dev.GID = *d.GID
-		}
-		c.Request.Devices = append(c.Request.Devices, dev)
-	}
 }

@@ -88,7 +88,7 @@ func TestDeviceRules(t *testing.T) {
 		rules []specs.LinuxDeviceCgroup
 		want  bool
 	}{{nil, false}, {[]specs.LinuxDeviceCgroup{all}, true}, {[]specs.LinuxDeviceCgroup{all, none}, false}, {[]specs.LinuxDeviceCgroup{none, all}, true}} {
-		if r, err := CompileResources(&specs.LinuxResources{Devices: tc.rules}); err != nil || r.Unrestricted != tc.want {
+		if r, err := CompileResources(&specs.LinuxResources{Devices: tc.rules}, nil); err != nil || r.Unrestricted != tc.want {
 			t.Errorf("%v: unrestricted %v, %v", tc.rules, r.Unrestricted, err)
 		}
 	}
@@ -96,7 +96,7 @@ func TestDeviceRules(t *testing.T) {
 		"linux.resources.devices[0].major": rule(true, "c", -2, 0, "r"),
 		"linux.resources.devices[0].minor": rule(true, "c", 0, 1<<32, "r"),
 	} {
-		_, err := CompileResources(&specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{r}})
+		_, err := CompileResources(&specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{r}}, nil)
 		if e, ok := errors.AsType[*oci.ConfigError](err); !ok || e.Field != want {
 			t.Errorf("%v, want a ConfigError of %s", err, want)
 		}

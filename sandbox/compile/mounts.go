@@ -117,7 +117,7 @@ func mountOption(m *api.Mount, option string) bool {
 	return true
 }
 
-func (c *Container) mounts(s *specs.Spec) error {
+func (c *Container) mounts(s *specs.Spec, rules []deviceRule) error {
 	for i := range s.Mounts {
 		m := &s.Mounts[i]
 		out := api.Mount{Source: m.Source, Target: m.Destination, Type: m.Type}
@@ -138,10 +138,16 @@ func (c *Container) mounts(s *specs.Spec) error {
 			return field(name+".uidMappings", "is empty; the container has no user namespace of its own to take it from")
 		case out.Flags&unix.MS_REMOUNT != 0:
 		case oci.IsBind(m):
-			if _, err := os.Stat(m.Source); err != nil {
+			fi, err := os.Stat(m.Source)
+			if err != nil {
 				return field(name+".source", "%v", err)
 			}
 			readOnly := out.Flags&unix.MS_RDONLY != 0 || out.AttrSet&unix.MOUNT_ATTR_RDONLY != 0
+			if isDisk, err := c.volume(i, &out, fi, readOnly, rules); err != nil {
+				return err
+			} else if isDisk {
+				continue
+			}
 			share := vm.Share{Name: fmt.Sprintf("%s/mounts/%d", c.Request.ID, i), Source: m.Source, ReadOnly: readOnly}
 			c.Shares = append(c.Shares, share)
 			out.Source, out.Shared, out.Data = share.Name, true, ""

@@ -33,6 +33,9 @@ type Resources struct {
 	// it denies nothing.
 	DeviceFilter []byte
 	Unrestricted bool
+
+	rules []deviceRule
+	disks Disks
 }
 
 // defaultPeriod of a CPU quota, in microseconds: the kernel's.
@@ -55,9 +58,10 @@ func (r *Resources) limit(name string, v *int64) {
 }
 
 // CompileResources compiles linux.resources. What the guest's kernel cannot limit
-// is refused by the field's name, unless the limit holds anyway.
-func CompileResources(in *specs.LinuxResources) (*Resources, error) {
-	r := &Resources{}
+// is refused by the field's name, unless the limit holds anyway. What it says of disks
+// becomes what the guest's kernel calls them.
+func CompileResources(in *specs.LinuxResources, disks Disks) (*Resources, error) {
+	r := &Resources{disks: disks}
 	var devices []specs.LinuxDeviceCgroup
 	if in != nil {
 		devices = in.Devices
@@ -66,7 +70,8 @@ func CompileResources(in *specs.LinuxResources) (*Resources, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.DeviceFilter, r.Unrestricted = deviceProgram(rules), unrestricted(rules)
+	r.rules, r.Unrestricted = rules, unrestricted(rules)
+	r.DeviceFilter = deviceProgram(disks.translate(rules))
 	if in == nil {
 		return r, nil
 	}
@@ -215,7 +220,7 @@ type throttle struct {
 	devices    []specs.LinuxThrottleDevice
 }
 
-// blockIO limits devices of the guest: its numbers, not the host's.
+// blockIO limits disks of the host's, and other devices of the guest by its numbers.
 func (r *Resources) blockIO(b *specs.LinuxBlockIO) error {
 	if b == nil {
 		return nil
@@ -241,7 +246,11 @@ func (r *Resources) blockIO(b *specs.LinuxBlockIO) error {
 			if d.Rate > 0 {
 				rate = strconv.FormatUint(d.Rate, 10)
 			}
-			r.file("io.max", fmt.Sprintf("%d:%d %s=%s", d.Major, d.Minor, t.key, rate))
+			major, minor := d.Major, d.Minor
+			if guest, ok := r.disks[Number{uint32(major), uint32(minor)}]; ok {
+				major, minor = int64(guest.Major), int64(guest.Minor)
+			}
+			r.file("io.max", fmt.Sprintf("%d:%d %s=%s", major, minor, t.key, rate))
 		}
 	}
 	return nil

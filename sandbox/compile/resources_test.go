@@ -59,7 +59,7 @@ func TestCgroupFiles(t *testing.T) {
 		{"unified", specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(3))}, Unified: map[string]string{"pids.max": "9", "memory.high": "max"}},
 			"pids.max=3 memory.high=max pids.max=9"},
 	} {
-		r, err := CompileResources(&tc.in)
+		r, err := CompileResources(&tc.in, nil)
 		if err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 			continue
@@ -89,7 +89,7 @@ func TestRefusedResources(t *testing.T) {
 		"rdma":                             {Rdma: map[string]specs.LinuxRdma{"x": {}}},
 		`unified["cgroup.procs"]`:          {Unified: map[string]string{"cgroup.procs": "1"}},
 	} {
-		_, err := CompileResources(&in)
+		_, err := CompileResources(&in, nil)
 		if e, ok := errors.AsType[*oci.ConfigError](err); !ok || e.Field != "linux.resources."+name || e.Reason == "" {
 			t.Errorf("%v, want an error of %s", err, name)
 		}
@@ -99,7 +99,7 @@ func TestRefusedResources(t *testing.T) {
 		online = []byte("0")
 	}
 	all := cpu(specs.LinuxCPU{Mems: strings.TrimSpace(string(online))})
-	if _, err := CompileResources(&all); err != nil {
+	if _, err := CompileResources(&all, nil); err != nil {
 		t.Errorf("all memory nodes: %v", err)
 	}
 }

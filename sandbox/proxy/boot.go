@@ -121,6 +121,10 @@ func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if opts.Machine.Disks, err = openDisks(c, opts.Driver.Name(), opts.Capabilities); err != nil {
+		return nil, nil, err
+	}
+	defer closeDisks(opts.Machine.Disks)
 	if req.Network {
 		if opts.Network, err = takeover(opts.Capabilities); err != nil {
 			return nil, nil, err
@@ -135,13 +139,18 @@ func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), createTime)
 	defer cancel()
+	disks, err := plug(ctx, sb, c)
+	if err != nil {
+		sb.Stop()
+		return nil, nil, err
+	}
 	stdio, err := sb.Create(ctx, &c.Request)
 	if err != nil {
 		sb.Stop()
 		return nil, nil, err
 	}
 	o, info := created(bundle, sb, c, stdio)
-	o.first = true
+	o.first, o.disks = true, disks
 	return o, info, nil
 }
 

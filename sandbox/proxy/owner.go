@@ -22,6 +22,7 @@ type owner struct {
 	sb     *sandbox.Sandbox
 	shares []vm.Share // that came with it into the running machine
 	first  bool       // the machine was made for it, and has its limits on the host
+	disks  compile.Disks
 
 	mu     sync.Mutex
 	status specs.ContainerState

@@ -120,6 +120,7 @@ func (p *pod) follow(o *owner, l *net.UnixListener, control *Conn) {
 // when no other container needs it. It returns how many do.
 func (p *pod) destroy(o *owner) (others int) {
 	if others = p.retire(o.id); others == 0 {
+		o.flush(destroyTime / 2)
 		p.sb.Stop()
 		return 0
 	}
@@ -169,6 +170,9 @@ func (p *pod) create(req *CreateRequest) (_ *owner, _ *net.UnixListener, _ *Crea
 	}
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %w", oci.ConfigName, err)
+	}
+	if err := noHotDisks(c); err != nil {
+		return nil, nil, nil, err
 	}
 	if err := makeMountPoints(b); err != nil {
 		return nil, nil, nil, err

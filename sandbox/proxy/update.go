@@ -22,7 +22,7 @@ func (o *owner) update(ctx context.Context, change *specs.LinuxResources) error 
 	if st := o.state(); st == specs.StateStopped {
 		return notIn(st)
 	}
-	before, err := compile.CompileResources(o.resources)
+	before, err := compile.CompileResources(o.resources, o.disks)
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (o *owner) update(ctx context.Context, change *specs.LinuxResources) error 
 	if err := oci.ValidateResources(merged); err != nil {
 		return err
 	}
-	after, err := compile.CompileResources(merged)
+	after, err := compile.CompileResources(merged, o.disks)
 	if err != nil {
 		return err
 	}
