@@ -21,6 +21,9 @@ const InitName = "kata-jail"
 type Bind struct {
 	// Source is a host path; symbolic links in it are followed.
 	Source string
+	// Overlay are the options of an overlay file system that is let in instead. It is
+	// mounted nowhere else.
+	Overlay string
 	// Target is where it appears, an absolute path in the jail.
 	Target   string
 	ReadOnly bool
@@ -297,7 +300,13 @@ func openBind(b Bind) (*os.File, bool, error) {
 	if b.Recursive {
 		recursive = unix.AT_RECURSIVE
 	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, b.Source, flags|recursive)
+	var fd int
+	var err error
+	if b.Overlay != "" {
+		fd, err = mountOverlay(b.Overlay)
+	} else {
+		fd, err = unix.OpenTree(unix.AT_FDCWD, b.Source, flags|recursive)
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -189,6 +189,26 @@ func TestBindsNotRecursiveByDefault(t *testing.T) {
 	}
 }
 
+func TestOverlay(t *testing.T) {
+	lower, upper, work := shared(t), t.TempDir(), t.TempDir()
+	c := busybox(t, "/bin/busybox ls -d /x/sub && echo new >/x/file")
+	b := Bind{Source: "overlay", Overlay: "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work, Target: "/x"}
+	c.Binds = append(c.Binds, b)
+	if out, err := output(t, c); err != nil || out != "/x/sub\n" {
+		t.Fatalf("%q, %v", out, err)
+	}
+	if got, err := os.ReadFile(upper + "/file"); err != nil || string(got) != "new\n" {
+		t.Errorf("the upper layer: %q, %v", got, err)
+	}
+	if _, err := os.Stat(lower + "/file"); err == nil {
+		t.Error("the lower layer was written to")
+	}
+	b.Overlay = "lowerdir=/no/such/directory"
+	if _, _, err := openBind(b); err == nil || !strings.Contains(err.Error(), "overlay: ") {
+		t.Errorf("a layer that is missing: %v", err)
+	}
+}
+
 func TestForeignNumbersAreKilled(t *testing.T) {
 	out, err := output(t, config(t, "x32"))
 	if errorText(err) != "killed by signal 31 (bad system call)" || out != "" {

@@ -152,6 +152,9 @@ type Share struct {
 	Name     string
 	Source   string
 	ReadOnly bool
+	// Overlay are the options of an overlay file system of the host, which is shared
+	// instead of Source's files.
+	Overlay string
 }
 
 // NIC is a network device of a machine.

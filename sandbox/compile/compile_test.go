@@ -78,6 +78,9 @@ func TestMounts(t *testing.T) {
 			api.Mount{Type: "bind", Source: share, Shared: true, Flags: unix.MS_BIND | unix.MS_REC}, &vm.Share{Name: share, Source: "/etc"}},
 		{"bind by option, not recursive", specs.Mount{Type: "bind", Source: "/etc", Options: []string{"bind", "unknown"}},
 			api.Mount{Type: "bind", Source: share, Shared: true, Flags: unix.MS_BIND}, &vm.Share{Name: share, Source: "/etc"}},
+		{"overlay", specs.Mount{Type: "overlay", Source: "overlay", Options: []string{"lowerdir=/a:/b", "nosuid", "upperdir=/u", "workdir=/w", "private"}},
+			api.Mount{Type: "bind", Source: share, Shared: true, Flags: unix.MS_BIND | unix.MS_NOSUID, Propagation: unix.MS_PRIVATE},
+			&vm.Share{Name: share, Source: "overlay", Overlay: "lowerdir=/a:/b,upperdir=/u,workdir=/w"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

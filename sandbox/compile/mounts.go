@@ -137,6 +137,10 @@ func (c *Container) mounts(s *specs.Spec, rules []deviceRule) error {
 		case out.IDMap != nil && len(out.IDMap.UIDs) == 0:
 			return field(name+".uidMappings", "is empty; the container has no user namespace of its own to take it from")
 		case out.Flags&unix.MS_REMOUNT != 0:
+		case m.Type == "overlay":
+			// Its layers are the host's, and so it must be. The guest sees one directory.
+			c.share(&out, i, vm.Share{Source: m.Source, Overlay: out.Data})
+			out.Type, out.Flags = "bind", out.Flags|unix.MS_BIND
 		case oci.IsBind(m):
 			fi, err := os.Stat(m.Source)
 			if err != nil {
@@ -148,9 +152,7 @@ func (c *Container) mounts(s *specs.Spec, rules []deviceRule) error {
 			} else if isDisk {
 				continue
 			}
-			share := vm.Share{Name: fmt.Sprintf("%s/mounts/%d", c.Request.ID, i), Source: m.Source, ReadOnly: readOnly}
-			c.Shares = append(c.Shares, share)
-			out.Source, out.Shared, out.Data = share.Name, true, ""
+			c.share(&out, i, vm.Share{Source: m.Source})
 			if path.Clean(m.Destination) == "/etc/resolv.conf" {
 				c.ResolvConf = m.Source
 			}
@@ -160,6 +162,14 @@ func (c *Container) mounts(s *specs.Spec, rules []deviceRule) error {
 		c.Request.Mounts = append(c.Request.Mounts, out)
 	}
 	return nil
+}
+
+// share has the guest see what the mount with this index brings from the host.
+func (c *Container) share(out *api.Mount, index int, s vm.Share) {
+	s.Name = fmt.Sprintf("%s/mounts/%d", c.Request.ID, index)
+	s.ReadOnly = out.Flags&unix.MS_RDONLY != 0 || out.AttrSet&unix.MOUNT_ATTR_RDONLY != 0
+	c.Shares = append(c.Shares, s)
+	out.Source, out.Shared, out.Data = s.Name, true, ""
 }
 
 // idMap maps a mount's ids as it says itself or, with the option alone, as the

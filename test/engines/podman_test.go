@@ -166,6 +166,10 @@ func testVolumes(p podman) {
 	p.want("", "-v", "kept:/srv", p.image, "sh", "-c", "echo kept >/srv/x")
 	p.want("kept", "-v", "kept:/srv", p.image, "cat", "/srv/x")
 	p.want("", "-v", dir+":/srv", p.image, "sh", "-c", "echo back >/srv/made")
+	p.want("from the host\nnew", "-v", dir+":/srv:O", p.image, "sh", "-c", "cat /srv/file; echo new >/srv/file && touch /srv/other && cat /srv/file")
+	if got, err := os.ReadFile(dir + "/file"); err != nil || string(got) != "from the host\n" {
+		p.t.Errorf("the host's file below a container's layer: %q, %v", got, err)
+	}
 	if got, err := os.ReadFile(dir + "/made"); err != nil || string(got) != "back\n" {
 		p.t.Errorf("what the container wrote: %q, %v", got, err)
 	}

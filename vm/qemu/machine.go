@@ -263,5 +263,5 @@ func (m *machine) AddShare(s vm.Share) error { return m.Attach(shareBind(s)) }
 func (m *machine) RemoveShare(name string) error { return m.Detach(sharePath + "/" + name) }
 
 func shareBind(s vm.Share) jail.Bind {
-	return jail.Bind{Source: s.Source, Target: sharePath + "/" + s.Name, ReadOnly: s.ReadOnly, Recursive: true}
+	return jail.Bind{Source: s.Source, Overlay: s.Overlay, Target: sharePath + "/" + s.Name, ReadOnly: s.ReadOnly, Recursive: true}
 }
