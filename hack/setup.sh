@@ -17,7 +17,7 @@ packages() {
 	emulation) echo qemu-system-arm:qemu-system-aarch64 ;;
 	demo) echo busybox-static mmdebstrap ca-certificates ;;
 	bench) echo busybox-static procps jq runc:runc crun:crun ;;
-	engines) echo busybox-static iproute2 iptables procps podman crun:crun catatonit conmon containernetworking-plugins ;;
+	engines) echo busybox-static iproute2 iptables mmdebstrap procps podman runc:runc crun:crun catatonit conmon containernetworking-plugins ;;
 	*) die "unknown group '$1'; usage: setup.sh build|arm64|test|emulation|demo|bench|engines..." ;;
 	esac
 }
@@ -100,7 +100,10 @@ fi
 for group; do
 	case $group in
 	bench) runsc ;;
-	engines) docker ;;
+	engines)
+		docker
+		"$(dirname "$0")/../test/engines/debian.sh" >/dev/null
+		;;
 	emulation) busybox_arm64 ;;
 	esac
 done
