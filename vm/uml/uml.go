@@ -33,7 +33,7 @@ func (Driver) Name() string { return Name }
 
 // Probe implements vm.Driver.
 func (Driver) Probe(options map[string]string) (vm.Capabilities, error) {
-	caps := vm.Capabilities{Isolation: vm.Software, MaxVCPUs: 1, KernelFile: "linux-uml", OverheadMiB: overheadMiB, HotShares: true, MaxNICs: maxNICs}
+	caps := vm.Capabilities{Isolation: vm.Software, MaxVCPUs: 1, KernelFile: "linux-uml", OverheadMiB: overheadMiB, HotShares: true, MaxNICs: maxNICs, MaxDisks: maxDisks}
 	if options["mode"] == "seccomp" {
 		caps.MaxVCPUs = runtime.NumCPU()
 	}
@@ -67,6 +67,9 @@ var ioctls = []uint32{unix.TCGETS, unix.TIOCGWINSZ, unix.BLKGETSIZE64}
 
 // maxNICs keeps the kernel's command line short.
 const maxNICs = 32
+
+// maxDisks is the kernel's MAX_DEV of the ubd driver.
+const maxDisks = 16
 
 // overheadMiB is what a machine may use beyond the guest's memory: the kernel's
 // own data, page tables, and the stubs of guest processes.
@@ -169,13 +172,17 @@ func (m *machine) jailConfig(s vm.Spec, seccompMode string) (*jail.Config, []*os
 	for _, nic := range s.NICs {
 		cfg.Files = append(cfg.Files, nic.Socket)
 	}
+	for _, d := range s.Disks {
+		cfg.Files = append(cfg.Files, d.File)
+	}
 	for _, sh := range s.Shares {
 		cfg.Binds = append(cfg.Binds, shareBind(sh))
 	}
 	return cfg, []*os.File{guest, null, console}, nil
 }
 
-// The descriptors of the kernel: standard I/O, the channel, the network devices.
+// The descriptors of the kernel: standard I/O, the channel, the network devices, the
+// disks.
 const (
 	channelFD = 3
 	nicFD     = 4
@@ -198,6 +205,13 @@ func commandLine(s vm.Spec, seccompMode string) []string {
 	}
 	for i, nic := range s.NICs {
 		args = append(args, fmt.Sprintf("vec%d:transport=fd,fd=%d,mac=%s", i, nicFD+i, nic.MAC))
+	}
+	for i, d := range s.Disks {
+		flags := "f" // a descriptor
+		if d.ReadOnly {
+			flags = "rf"
+		}
+		args = append(args, fmt.Sprintf("ubd%d%s=%d,,%s", i, flags, nicFD+len(s.NICs)+i, d.Serial))
 	}
 	if s.VCPUs > 1 {
 		args = append(args, "ncpus="+strconv.Itoa(s.VCPUs))
