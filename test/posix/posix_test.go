@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -54,17 +55,19 @@ func build(t *testing.T) string {
 func failures(t *testing.T, report string, dirs ...string) map[string]map[string]string {
 	t.Helper()
 	all := map[string]map[string]string{}
-	line := regexp.MustCompile(`(?m)^fail (\S+) (.*?): (line .*|as user .*|panic.*)$`)
+	line := regexp.MustCompile(`(?m)^fail (\S+) "(.*?)": (.*)$`)
 	for _, d := range dirs {
-		count := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(d) + `: (\d+) passed, (\d+) failed$`).FindString(report)
-		if count == "" {
-			t.Fatalf("no count for %s in %q", d, report)
-		}
-		t.Log(count)
 		all[d] = map[string]string{}
-	}
-	for _, m := range line.FindAllStringSubmatch(report, -1) {
-		all[m[1]][m[2]] = m[3]
+		for _, m := range line.FindAllStringSubmatch(report, -1) {
+			if m[1] == d {
+				all[d][m[2]] = m[3]
+			}
+		}
+		count := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(d) + `: \d+ passed, (\d+) failed$`).FindStringSubmatch(report)
+		if count == nil || count[1] != strconv.Itoa(len(all[d])) {
+			t.Fatalf("%d failures of %s are told of in %q", len(all[d]), d, report)
+		}
+		t.Log(count[0])
 	}
 	return all
 }

@@ -55,7 +55,7 @@ func main() {
 			}
 			if err != nil {
 				failed++
-				fmt.Printf("fail %s %s: %v\n", dir, c.name, err)
+				fmt.Printf("fail %s %q: %v\n", dir, c.name, err)
 				continue
 			}
 			passed++
