@@ -111,7 +111,8 @@ func diskArgs(s vm.Spec) (args []string) {
 }
 
 // kernelLine is the kernel's command line. Under emulation some kernels would wait
-// for ever for a clock to measure the processor's with: they are told the frequency.
+// for ever for a clock to measure the processor's with, or measure it wrongly: they are
+// told the frequency, and that of the timer in QEMU's local APIC, which is 1 GHz.
 func (t *target) kernelLine(s vm.Spec, accel accelerator, k kind, khz int64) string {
 	line := append(slices.Clone(t.line), "panic=-1", "random.trust_cpu=on", "cgroup_no_v1=all",
 		"kata.channel=/dev/vport0p1")
@@ -119,7 +120,7 @@ func (t *target) kernelLine(s vm.Spec, accel accelerator, k kind, khz int64) str
 		line = append(line, "kata.template=1")
 	}
 	if accel == tcg && t.told {
-		line = append(line, fmt.Sprintf("tsc_early_khz=%d", khz), "lpj=10000000")
+		line = append(line, fmt.Sprintf("tsc_early_khz=%d", khz), "lpj=10000000", "lapic_khz=1000000")
 	}
 	if !s.Verbose {
 		line = append(line, "quiet")
