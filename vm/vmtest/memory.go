@@ -2,13 +2,16 @@ package vmtest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"testing"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"kata/oci"
 	"kata/sandbox"
@@ -61,6 +64,9 @@ func residentMiB(t *testing.T, sb *sandbox.Sandbox) int {
 	total := 0
 	for _, pid := range append(descendants(t, sb.MachinePID()), sb.MachinePID()) {
 		f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			continue // it ended since it was listed
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
