@@ -40,10 +40,20 @@ func dockerHealth(d docker) {
 // await looks at a field of a container until it has the value.
 func (d docker) await(name, field, want string) {
 	d.t.Helper()
-	var got string
-	for deadline := time.Now().Add(patience); got != want; time.Sleep(100 * time.Millisecond) {
-		if got = d.inspect(name, field); got != want && time.Now().After(deadline) {
-			d.t.Fatalf("%s of %s is %q, want %q", field, name, got, want)
+	d.until(want, "inspect", "--format", "{{"+field+"}}", name)
+}
+
+// until repeats a command until it prints what is wanted: what the engine reports
+// may come after what it did.
+func (d docker) until(want string, args ...string) {
+	d.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		got := strings.TrimSpace(d.ok(args...))
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			d.t.Fatalf("docker %s prints %q, want %q", strings.Join(args, " "), got, want)
 		}
 	}
 }
