@@ -12,6 +12,8 @@
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 DESTDIR    ?=
+# The machines to build kernels for.
+MACHINES   ?= $(if $(filter aarch64,$(shell uname -m)),arm64,uml x86_64)
 VERSION    ?= $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 SHELL       := /bin/bash
@@ -44,8 +46,7 @@ setup-%:
 guest: setup-build
 	$(call say,building the guest)
 	mkdir -p bin/guest
-	case $$(uname -m) in aarch64) machines=arm64 ;; *) machines="uml x86_64" ;; esac
-	for machine in $$machines; do
+	for machine in $(MACHINES); do
 		kernel=$$(guest/kernel/build.sh $$machine)
 		cp --remove-destination "$$kernel" bin/guest/linux-$$machine
 	done
@@ -60,6 +61,8 @@ guest-arm64: setup-build setup-arm64
 	cp --remove-destination "$$kernel" bin/guest/linux-arm64
 	GOOS=linux GOARCH=arm64 $(GOBUILD) -o bin/guest/kata-agent-arm64 ./cmd/kata-agent
 
+# A first look waits for one kernel only.
+demo: MACHINES = $(shell hack/machine.sh)
 demo: setup-demo all guest
 	@test/demo/demo.sh
 
