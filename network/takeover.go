@@ -24,6 +24,18 @@ type Device struct {
 	MAC net.HardwareAddr
 }
 
+// Count is how many devices a machine gets that is made when its namespace has n
+// interfaces. Whether the first is there already, or comes from an engine that waits for
+// the sandbox, makes no other machine of it.
+func Count(n int) int { return max(n, 1) + Spares }
+
+// FirstMAC is the address that the device with a number starts with: locally
+// administered, and the same for all machines, which may start from one that was saved.
+// Before a device has an interface's address, nothing is sent from it.
+func FirstMAC(number int) net.HardwareAddr {
+	return net.HardwareAddr{2, 'k', 'a', 't', 'a', byte(number)}
+}
+
 // Takeover connects the interfaces of a namespace with the devices of a machine.
 type Takeover struct {
 	ns     *Namespace
@@ -47,7 +59,7 @@ type slot struct {
 type Configure func(device net.HardwareAddr, i *Interface) error
 
 // NewTakeover prepares devices for the interfaces of ns, which it takes over, and
-// for as many again as Spares.
+// for those that come later.
 func NewTakeover(ns *Namespace) (_ *Takeover, err error) {
 	t := &Takeover{ns: ns}
 	defer func() {
@@ -59,14 +71,12 @@ func NewTakeover(ns *Namespace) (_ *Takeover, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range len(list) + Spares {
+	for i := range Count(len(list)) {
 		f, err := ns.socket()
 		if err != nil {
 			return nil, err
 		}
-		// Locally administered, and the same for all machines, which may start from
-		// one that was saved; before it has an interface's, nothing is sent from it.
-		t.slots = append(t.slots, &slot{Device: Device{f, net.HardwareAddr{2, 'k', 'a', 't', 'a', byte(i)}}})
+		t.slots = append(t.slots, &slot{Device: Device{f, FirstMAC(i)}})
 	}
 	err = ns.inside(func() (err error) {
 		t.events, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
