@@ -35,6 +35,10 @@ func judge(r *report, only map[string]bool, missing func(string) bool, leftovers
 	most("memory", "idle_many", "idle sandbox, each of many", 30)
 	most("memory", "agent_rss", "agent in the guest, resident", 10)
 	most("exec", "exec", "exec of /bin/true, whole command", 40)
+	most("emulated", "emulated_template_boot", "emulated: from a template to agent answers", 110)
+	most("emulated", "emulated_template_run", "emulated: run of /bin/true from a template, whole command", 400)
+	most("emulated", "emulated_private_1", "emulated: idle alone, private memory", 45)
+	most("emulated", "emulated_private_many", "emulated: idle, each of many, private memory", 40)
 	left := limit{Name: "processes and mounts left behind", Want: "0", Measured: fmt.Sprint(leftovers), Verdict: pass}
 	if leftovers > 0 {
 		left.Verdict = fail

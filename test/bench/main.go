@@ -2,8 +2,8 @@
 // one machine, and checks the numbers that the project promises.
 //
 // It measures start, idle memory, exec, commands on running containers, basic
-// operations of the container's kernel, and the network between a container and
-// its host; it does not measure engines, and it never touches a process or
+// operations of the container's kernel, the network between a container and its host,
+// and emulated machines; it does not measure engines, and it never touches a process or
 // container that it did not start.
 package main
 
@@ -37,7 +37,7 @@ type options struct {
 }
 
 // sections are the values of -only.
-var sections = []string{"start", "memory", "exec", "control", "micro", "network"}
+var sections = []string{"start", "memory", "exec", "control", "micro", "network", "emulated"}
 
 // namespaceMark is set in the environment of the process after it has entered its
 // own mount namespace.
@@ -146,7 +146,7 @@ func run(o *options) (bool, error) {
 // measure runs the chosen sections.
 func measure(ctx context.Context, o *options, s *session, rep *report, found []*runtime) error {
 	probeArgs := []string{"-io-mib", fmt.Sprint(o.ioMiB)}
-	b := &bench{session: s, out: rep, runtimes: found, n: o.n, many: 20, repeats: 3, settle: 2 * time.Second}
+	b := &bench{session: s, out: rep, runtimes: found, n: o.n, many: 20, repeats: 3, settle: 2 * time.Second, quick: o.quick}
 	quiet, netArgs := time.Second, networkArgs(time.Second, 1000)
 	if o.quick {
 		b.n, b.many, b.repeats, b.settle, quiet = min(o.n, 3), 3, 1, 500*time.Millisecond, 200*time.Millisecond
@@ -177,6 +177,8 @@ func measure(ctx context.Context, o *options, s *session, rep *report, found []*
 			b.micro(ctx, probeArgs)
 		case "network":
 			b.network(ctx, netArgs)
+		case "emulated":
+			b.emulated(ctx)
 		}
 	}
 	rep.Facts.LoadAfter, rep.Facts.IdleAfter = load(), idle(quiet)

@@ -21,6 +21,7 @@ type bench struct {
 	many     int // sandboxes at once
 	repeats  int // rounds of the slow measurements
 	settle   time.Duration
+	quick    bool
 	progress func(format string, args ...any)
 }
 
