@@ -63,6 +63,9 @@ func Run() error {
 	saved := parameter(string(cmdline), "template", "") != ""
 	if saved {
 		a.lateBoot() // once, for all machines that start from this one
+		if err := steady(); err != nil {
+			return err
+		}
 	}
 	rwc, err := openChannel(parameter(string(cmdline), "channel", DefaultChannel))
 	if err != nil {

@@ -177,6 +177,9 @@ func (a *app) startProxy(k *created, c *createFlags) error {
 	}
 	dirs := k.record.CgroupDirs
 	*k.record = resp.Created.Record
+	for _, w := range resp.Created.Warnings {
+		a.log("warning", w)
+	}
 	k.record.CgroupDirs = dirs
 	k.ack = mine
 	return nil

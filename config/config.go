@@ -84,7 +84,7 @@ type QEMU struct {
 	// QEMUAuto (the default) for KVM where it works and TCG where it does not.
 	Accelerator string
 	// Template says that machines start from a saved one, which is made the first
-	// time. Experimental: the default is false.
+	// time, where that is possible. The default is true.
 	Template bool
 	// TemplateDir is the absolute path of the directory for saved machines.
 	TemplateDir string
@@ -99,7 +99,7 @@ func Default() *Config {
 		DefaultVCPUs:     1,
 		BootTimeout:      10 * time.Second,
 		UML:              UML{Mode: UMLPtrace},
-		QEMU:             QEMU{Accelerator: QEMUAuto, TemplateDir: DefaultTemplateDir},
+		QEMU:             QEMU{Accelerator: QEMUAuto, Template: true, TemplateDir: DefaultTemplateDir},
 		Source:           BuiltIn,
 	}
 }

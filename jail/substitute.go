@@ -8,6 +8,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// CanSubstitute says whether this host has what Config.Substitute takes.
+func CanSubstitute() bool {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return false
+	}
+	return atLeast(unix.ByteSliceToString(u.Release[:]), 5, 14)
+}
+
+// atLeast compares a kernel's release with a version.
+func atLeast(release string, major, minor int) bool {
+	var a, b int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &a, &b); n != 2 {
+		return false
+	}
+	return a > major || a == major && b >= minor
+}
+
 // dataArg2 is the offset of the third argument in struct seccomp_data.
 const dataArg2 = 32
 

@@ -47,6 +47,7 @@ type Sandbox struct {
 	Driver    string
 	Arch      string // the guest's, as in vm.Spec
 	Guest     api.HelloResponse
+	Notes     []string // about the start, for people
 
 	machine vm.Machine
 	session *channel.Session
@@ -98,6 +99,9 @@ func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	defer stop()
 	if s.machine, err = o.Driver.Start(machineCtx, o.Machine); err != nil {
 		return nil, err
+	}
+	if n, ok := s.machine.(vm.Noted); ok {
+		s.Notes = n.Notes()
 	}
 	started := time.Now()
 	s.timings.VMM = ms(started.Sub(asked))

@@ -11,6 +11,7 @@ import (
 
 	"kata/check"
 	"kata/jail"
+	"kata/vm/template"
 )
 
 // Isolation is what stands between a guest and the host.
@@ -87,6 +88,17 @@ type Variant struct {
 // Varied is a driver that has several.
 type Varied interface {
 	Variants() []Variant
+}
+
+// Templated is a driver whose machines can start from saved ones, which it saves when
+// it is first asked for such a machine, or before.
+type Templated interface {
+	Driver
+	// SaveTemplate saves a machine such as s and returns the template's id; one that
+	// is there and good is kept. What belongs to one machine plays no part.
+	SaveTemplate(ctx context.Context, s Spec) (id string, err error)
+	// Templates is where they are.
+	Templates(options map[string]string) *template.Store
 }
 
 // Unavailable is why a driver cannot work on this host.
@@ -197,6 +209,12 @@ type Machine interface {
 	Done() <-chan struct{}
 	// Err says why the machine ended; valid after Done, nil for an orderly end.
 	Err() error
+}
+
+// Noted is a machine with something to tell about its start that is no error.
+type Noted interface {
+	// Notes are sentences of one line each; none if all went as it should.
+	Notes() []string
 }
 
 // ErrNoHotShares is what machines without that capability answer.

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -11,21 +10,12 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"kata/config"
 	"kata/jail"
 	"kata/oci"
 	"kata/sandbox"
 	"kata/sandbox/compile"
 	"kata/sandbox/state"
-	"kata/vm"
 )
-
-// guestOverheadMiB is what the guest's kernel and agent need beyond what a
-// container may use.
-const guestOverheadMiB = 64
-
-// minMemoryMiB is the least that a guest boots and works with.
-const minMemoryMiB = 96
 
 // hostPids bounds the host processes of a machine; one that runs each guest
 // process as a host process needs many.
@@ -33,26 +23,8 @@ const hostPids = 16384
 
 // plan decides on the machine for a container.
 func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container, *sandbox.Options, error) {
-	cfg, err := config.Load(req.Config)
-	if err != nil {
-		return nil, nil, err
-	}
-	if req.Hypervisor != "" {
-		cfg.Hypervisor = req.Hypervisor
-	}
-	if req.Isolation != "" {
-		cfg.MinimumIsolation = req.Isolation
-	}
-	minimum, err := vm.ParseIsolation(cfg.MinimumIsolation)
-	if err != nil {
-		return nil, nil, err
-	}
 	arch := oci.Architecture(b.Spec)
-	driver, caps, err := vm.Choose(cfg.Hypervisor, arch, minimum, cfg.DriverOptions)
-	if err != nil {
-		return nil, nil, err
-	}
-	kernel, agent, err := cfg.GuestFiles(caps.KernelFile, caps.AgentFile)
+	cfg, driver, caps, err := choose(&Choice{Config: req.Config, Hypervisor: req.Hypervisor, Isolation: req.Isolation, Debug: req.Debug}, arch)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -60,24 +32,16 @@ func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container,
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", oci.ConfigName, err)
 	}
-	memory := cfg.DefaultMemory
-	if c.MemoryMiB > 0 {
-		memory = max(c.MemoryMiB+guestOverheadMiB, minMemoryMiB)
+	m, err := machineFor(cfg, driver, caps, c.MemoryMiB, c.CPUs)
+	if err != nil {
+		return nil, nil, err
 	}
-	if cfg.DefaultVCPUs > caps.MaxVCPUs {
-		return nil, nil, fmt.Errorf("default_vcpus = %d: %s has at most %d in its present mode", cfg.DefaultVCPUs, driver.Name(), caps.MaxVCPUs)
-	}
-	vcpus := min(max(cfg.DefaultVCPUs, int(math.Ceil(c.CPUs))), caps.MaxVCPUs)
-	c.Limits.MemoryBytes = int64(memory+caps.OverheadMiB) << 20
+	m.Name, m.Dir, m.Arch, m.Shares = req.ID, dir.Machine(), arch, c.Shares
+	m.CPUs = place(m.VCPUs, c.HostCPUs)
+	c.Limits.MemoryBytes = int64(m.MemoryMiB+caps.OverheadMiB) << 20
 	c.Limits.Pids = hostPids
 	return c, &sandbox.Options{
-		Driver: driver, Capabilities: caps,
-		Machine: vm.Spec{
-			Name: req.ID, Dir: dir.Machine(), Kernel: kernel, Agent: agent, Arch: arch,
-			MemoryMiB: memory, VCPUs: vcpus, Shares: c.Shares,
-			CPUs:    place(vcpus, c.HostCPUs),
-			Verbose: cfg.Debug || req.Debug, Options: cfg.DriverOptions(driver.Name()),
-		},
+		Driver: driver, Capabilities: caps, Machine: m,
 		CgroupPath: CgroupPath(req.ID, c.CgroupPath), Limits: c.Limits,
 		Hostname: b.Spec.Hostname, BootTimeout: cfg.BootTimeout * time.Duration(max(caps.BootFactor, 1)),
 	}, nil
@@ -151,6 +115,7 @@ func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
 	}
 	o, info := created(bundle, sb, c, stdio)
 	o.first, o.disks = true, disks
+	info.Warnings = sb.Notes
 	return o, info, nil
 }
 
@@ -160,7 +125,7 @@ func created(b *oci.Bundle, sb *sandbox.Sandbox, c *compile.Container, stdio *sa
 	o.resources = b.Spec.Linux.Resources
 	o.add("", stdio)
 	sb.ReadNames(o.id, c.ResolvConf)
-	return o, &CreatedInfo{Record: record(o.id, b, sb), Terminal: b.Spec.Process.Terminal, Warnings: b.Warnings}
+	return o, &CreatedInfo{Record: record(o.id, b, sb), Terminal: b.Spec.Process.Terminal}
 }
 
 // createTime bounds the preparation of a container in a guest that works: a slow

@@ -178,7 +178,7 @@ func TestWrongKernel(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := newHost(t)
-			h.withConfig(fmt.Sprintf("hypervisor = %q\nkernel = %q\nboot_timeout = \"2m\"\n[qemu]\naccelerator = \"tcg\"\n", tc.driver, tc.kernel))
+			h.withConfig(fmt.Sprintf("hypervisor = %q\nkernel = %q\nboot_timeout = \"2m\"\n", tc.driver, tc.kernel) + emulated())
 			h.flags = append(h.flags, "--hypervisor", tc.driver)
 			r := h.fails(1, tc.want, "run", "--bundle", bundle(t), h.newID())
 			if strings.Contains(r.stderr, "timed out") {
@@ -240,7 +240,7 @@ func TestHostileAgents(t *testing.T) {
 				timeout = "2s" // six times that with emulation
 			}
 			eachMachine(t, func(t *testing.T, h *host) {
-				h.withConfig(fmt.Sprintf("agent = %q\nboot_timeout = %q\nhypervisor = \"auto\"\n[qemu]\naccelerator = \"tcg\"\n", agent, timeout))
+				h.withConfig(fmt.Sprintf("agent = %q\nboot_timeout = %q\nhypervisor = \"auto\"\n", agent, timeout) + emulated())
 				r := h.fails(1, tc.want, "run", "--bundle", bundle(t), h.newID())
 				if len(r.stderr) > 4096 {
 					t.Errorf("the error has %d bytes", len(r.stderr))

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,13 +12,22 @@ import (
 // "qemu", which then emulates. Without it the commands choose.
 var chosen = os.Getenv("KATA_TEST_HYPERVISOR")
 
-// settings completes a configuration file with the chosen driver.
+// settings completes a configuration file with the chosen driver, and with a directory
+// of the tests' own for saved machines.
 func settings(text string) string {
-	if chosen == "" || strings.Contains(text, "hypervisor") {
+	if chosen != "" && !strings.Contains(text, "hypervisor") {
+		return "hypervisor = \"" + chosen + "\"\n" + text + emulated()
+	}
+	if strings.Contains(text, "[qemu]") {
 		return text
 	}
-	return "hypervisor = \"" + chosen + "\"\n" + text + "\n[qemu]\naccelerator = \"tcg\"\n"
+	return text + "\n[qemu]\n" + templateDir()
 }
+
+// emulated is the part of a configuration file that has QEMU emulate.
+func emulated() string { return "\n[qemu]\naccelerator = \"tcg\"\n" + templateDir() }
+
+func templateDir() string { return fmt.Sprintf("template_dir = %q\n", savedMachines) }
 
 // kernelFile is the kernel that the tests' machines boot.
 func kernelFile() string {
@@ -47,7 +57,7 @@ func noInit() string {
 func (h *host) emulate() {
 	h.t.Helper()
 	h.flags = append(h.flags, "--hypervisor", "qemu")
-	h.withConfig("hypervisor = \"qemu\"\n[qemu]\naccelerator = \"tcg\"\n")
+	h.withConfig("hypervisor = \"qemu\"\n" + emulated())
 }
 
 // TestChosenHypervisor: the tests' machines are those that were asked for, and the

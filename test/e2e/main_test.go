@@ -21,6 +21,8 @@ var (
 	guestDir   string // kernel and agent
 	emptyConf  string // the configuration in force unless a test brings its own
 	templateFS string // a root filesystem of busybox, to copy
+	// savedMachines is where machines that are saved go, if any are.
+	savedMachines string
 )
 
 func TestMain(m *testing.M) {
@@ -64,7 +66,7 @@ func testMain(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(tmp)
-	emptyConf = filepath.Join(tmp, "configuration.toml")
+	emptyConf, savedMachines = filepath.Join(tmp, "configuration.toml"), filepath.Join(tmp, "machines")
 	// A slow host is no failure: the tests wait as long as it takes.
 	if err := os.WriteFile(emptyConf, []byte(settings("boot_timeout = \"2m\"\n")), 0o644); err != nil {
 		return 0, err

@@ -34,6 +34,7 @@ type machine struct {
 	monitor *monitor // of a machine that is saved, or starts from a saved one
 	wires   []*wire
 	failed  atomic.Pointer[error] // why the start from a template did not work
+	notes   []string
 }
 
 // capabilities over files whose owner the user namespace maps: what a guest's root
@@ -245,6 +246,9 @@ func (m *machine) Err() error {
 	}
 	return m.Process.Err()
 }
+
+// Notes implements vm.Noted.
+func (m *machine) Notes() []string { return m.notes }
 
 func (m *machine) PID() int { return m.Process.PID }
 

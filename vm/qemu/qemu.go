@@ -136,8 +136,8 @@ func (Driver) Inspect(options map[string]string) error {
 func (Driver) Start(ctx context.Context, s vm.Spec) (vm.Machine, error) {
 	var m *machine
 	var err error
-	if from := store(s.Options); from != nil && len(s.Disks) == 0 { // a saved machine has none
-		m, err = startClone(ctx, s, from)
+	if from := store(s.Options); from != nil && saves(s) {
+		m, err = startSaved(ctx, s, from)
 	} else {
 		m, err = start(s)
 	}

@@ -4,24 +4,43 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"time"
 
-	"golang.org/x/sys/unix"
-
-	"kata/channel"
 	"kata/jail"
 	"kata/vm"
 	"kata/vm/template"
 )
 
+// Templates implements vm.Templated.
+func (Driver) Templates(options map[string]string) *template.Store {
+	return template.NewStore(options["template_dir"])
+}
+
+// SaveTemplate implements vm.Templated.
+func (d Driver) SaveTemplate(ctx context.Context, s vm.Spec) (string, error) {
+	if !saves(s) {
+		return "", errors.New("qemu: a machine with disks cannot be saved")
+	}
+	if !jail.CanSubstitute() {
+		return "", errors.New("qemu: machines start from saved ones where the host has Linux 5.14 or newer")
+	}
+	target, accel, err := admit(s)
+	if err != nil {
+		return "", err
+	}
+	r := recipe(ctx, target, s, accel)
+	t, err := d.Templates(s.Options).Get(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	t.Close()
+	return r.ID(), nil
+}
+
 // store is where templates are, nil if none are to be used.
 func store(options map[string]string) *template.Store {
-	if options["template"] != "true" || options["template_dir"] == "" {
+	if options["template"] != "true" || options["template_dir"] == "" || !jail.CanSubstitute() {
 		return nil
 	}
 	return template.NewStore(options["template_dir"])
@@ -46,165 +65,38 @@ func recipe(ctx context.Context, t *target, s vm.Spec, accel accelerator) *templ
 	}
 }
 
-// leastSpace is what must be free for a template, in bytes: a guest that has booted
-// uses some 60 MB.
-const leastSpace = 128 << 20
+// saves says whether machines such as s start from templates: disks belong to one
+// machine, and could be of any number and kind.
+func saves(s vm.Spec) bool { return len(s.Disks) == 0 }
 
-// save boots a machine and saves it in dir.
-func save(ctx context.Context, t *target, s vm.Spec, accel accelerator, dir string, files []template.Input) error {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		return err
-	}
-	if free := fs.Bavail * uint64(fs.Bsize); free < leastSpace {
-		return fmt.Errorf("no space: %s has %d MiB free, a saved machine needs %d (template_dir in [qemu] is another place, template = false does without)",
-			filepath.Dir(dir), free>>20, leastSpace>>20)
-	}
-	s.Dir = filepath.Join(dir, "machine")
-	if err := os.Mkdir(s.Dir, 0o700); err != nil {
-		return err
-	}
-	defer os.Remove(s.Dir)
-	tail := &vm.ConsoleTail{}
-	s.Console = tail
-	unplug, err := loose(s.NICs)
-	defer unplug()
-	if err != nil {
-		return err
-	}
-	m, err := bootOriginal(t, s, accel, dir, files)
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, m.Kill)
-	defer func() {
-		stop()
-		m.Kill()
-		<-m.Done()
-		m.Close()
-		m.disconnect()
-	}()
-	// The agent speaks first, and waits: that is when it is saved.
-	greeting := make([]byte, channel.GreetingBytes)
-	if _, err := io.ReadFull(m.channel, greeting); err != nil {
-		return m.bootError(ctx, err, tail)
-	}
-	if err := m.save(dir); err != nil {
-		return m.bootError(ctx, err, tail)
-	}
-	return errors.Join(os.WriteFile(filepath.Join(dir, template.Output), greeting, 0o600),
-		os.WriteFile(filepath.Join(dir, template.Log), []byte(tail.String()+"\n"), 0o600))
-}
-
-// loose connects the network devices to nothing.
-func loose(nics []vm.NIC) (unplug func(), err error) {
-	var files []*os.File
-	unplug = func() { closeAll(files) }
-	for i := range nics {
-		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return unplug, err
-		}
-		files = append(files, os.NewFile(uintptr(fds[0]), "loose end"), os.NewFile(uintptr(fds[1]), "loose end"))
-		nics[i].Socket = files[len(files)-1]
-	}
-	return unplug, nil
-}
-
-// bootOriginal starts a machine whose memory is a file in dir.
-func bootOriginal(t *target, s vm.Spec, accel accelerator, dir string, files []template.Input) (*machine, error) {
-	memory := filepath.Join(dir, template.Memory)
-	if err := os.WriteFile(memory, nil, 0o600); err != nil {
-		return nil, err
-	}
-	if err := os.Truncate(memory, int64(s.MemoryMiB)<<20); err != nil {
-		return nil, err
-	}
-	cfg := t.jailConfig(s, accel, original, files)
-	cfg.Binds = append(cfg.Binds, jail.Bind{Source: memory, Target: memoryPath})
-	mon, end, err := newMonitor()
-	if err != nil {
-		return nil, err
-	}
-	defer end.Close()
-	m, err := boot(s, cfg, end)
-	if err != nil {
-		mon.Close()
-		return nil, err
-	}
-	m.monitor = mon
-	return m, nil
-}
-
-// bootError finds the cause behind an error: the time was up, or the machine ended.
-func (m *machine) bootError(ctx context.Context, err error, tail *vm.ConsoleTail) error {
-	select {
-	case <-m.Done():
-		err = errors.New("the machine ended")
-		if cause := m.Err(); cause != nil {
-			err = fmt.Errorf("%w: %w", err, cause)
-		}
-	case <-time.After(endGrace):
-	}
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return &vm.BootError{Phase: vm.PhaseKernel, Cause: err, Console: tail.String()}
-}
-
-const (
-	// endGrace is how long a machine whose channel broke may take to be gone.
-	endGrace = 500 * time.Millisecond
-	savePoll = 5 * time.Millisecond
-)
-
-// save writes the state of the devices; the machine stops by that.
-func (m *machine) save(dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, template.State), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := m.monitor.run("migrate-set-capabilities", ignoreShared, nil); err != nil {
-		return err
-	}
-	if err := m.monitor.run("getfd", map[string]any{"fdname": "state"}, nil, f); err != nil {
-		return err
-	}
-	if err := m.monitor.run("migrate", map[string]any{"uri": "fd:state"}, nil); err != nil {
-		return err
-	}
-	for {
-		var st struct {
-			Status string `json:"status"`
-			Error  string `json:"error-desc"`
-		}
-		if err := m.monitor.run("query-migrate", nil, &st); err != nil {
-			return err
-		}
-		switch st.Status {
-		case "completed":
-			return nil
-		case "failed", "cancelled":
-			return fmt.Errorf("save the machine: %s: %s", st.Status, st.Error)
-		}
-		time.Sleep(savePoll)
-	}
-}
-
-// startClone starts a machine from its template, which is made if it is not there.
-func startClone(ctx context.Context, s vm.Spec, from *template.Store) (*machine, error) {
+// startSaved starts a machine from its template, which is made if it is not there. A
+// machine that cannot be saved, for want of space or whatever else, boots: should it be
+// to blame, the boot says why.
+func startSaved(ctx context.Context, s vm.Spec, from *template.Store) (*machine, error) {
 	target, accel, err := admit(s)
 	if err != nil {
 		return nil, prepareError(err)
 	}
 	t, err := from.Get(ctx, recipe(ctx, target, s, accel))
-	if b, ok := errors.AsType[*vm.BootError](err); ok {
+	if err == nil {
+		defer t.Close()
+		return startClone(target, s, accel, t)
+	}
+	if b, ok := errors.AsType[*vm.BootError](err); ok && ctx.Err() != nil {
 		return nil, b // its format has more than one line
-	} else if err != nil {
+	} else if ctx.Err() != nil {
 		return nil, prepareError(err)
 	}
-	defer t.Close()
+	m, berr := start(s)
+	if berr != nil {
+		return nil, berr
+	}
+	m.notes = append(m.notes, fmt.Sprintf("the machine boots, which takes longer than to start a saved one: %v", err))
+	return m, nil
+}
+
+// startClone starts a machine from a template.
+func startClone(target *target, s vm.Spec, accel accelerator, t *template.Template) (*machine, error) {
 	mon, end, err := newMonitor()
 	if err != nil {
 		return nil, prepareError(err)

@@ -199,11 +199,11 @@ func (s *Store) discard(id string) error {
 
 // Info describes a template to people.
 type Info struct {
-	ID      string
-	Name    string
-	Created time.Time
-	Bytes   int64  // on the disk
-	Problem string // why it will not be used; empty if it will
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	Bytes   int64     `json:"bytes"`             // on the disk
+	Problem string    `json:"problem,omitempty"` // why it will not be used; empty if it will
 }
 
 // List lists the templates, by name.

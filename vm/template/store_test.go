@@ -70,9 +70,12 @@ func TestMadeAnew(t *testing.T) {
 		"memory truncated": func(dir string, _ *Recipe) error { return os.Truncate(dir+"/"+Memory, 1) },
 		"state truncated":  func(dir string, _ *Recipe) error { return os.Truncate(dir+"/"+State, 1) },
 		"state changed":    func(dir string, _ *Recipe) error { return os.WriteFile(dir+"/"+State, []byte("etats"), 0o600) },
-		"no output":        func(dir string, _ *Recipe) error { return os.Remove(dir + "/" + Output) },
-		"no description":   func(dir string, _ *Recipe) error { return os.Remove(dir + "/" + description) },
-		"bad description":  func(dir string, _ *Recipe) error { return os.WriteFile(dir+"/"+description, []byte("{"), 0o600) },
+		"memory changed": func(dir string, _ *Recipe) error {
+			return os.WriteFile(dir+"/"+Memory, []byte(strings.ToUpper(Memory)), 0o600)
+		},
+		"no output":       func(dir string, _ *Recipe) error { return os.Remove(dir + "/" + Output) },
+		"no description":  func(dir string, _ *Recipe) error { return os.Remove(dir + "/" + description) },
+		"bad description": func(dir string, _ *Recipe) error { return os.WriteFile(dir+"/"+description, []byte("{"), 0o600) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, r, made := fixture(t)

@@ -97,7 +97,7 @@ type record struct {
 	Created time.Time
 	Boot    string // boot id of the host
 	Inputs  []identity
-	Sizes   map[string]int64
+	Files   map[string]identity
 	SHA256  string // of State; a monitor trusts it
 }
 
@@ -107,6 +107,13 @@ func identify(in Input) (identity, error) {
 		return identity{}, &os.PathError{Op: "stat", Path: in.Path, Err: err}
 	}
 	return identity{Path: in.Path, Place: in.Place, Dev: st.Dev, Ino: st.Ino, Size: st.Size, Modified: st.Mtim.Nano(), Change: st.Ctim.Nano()}, nil
+}
+
+// member identifies one of a template's own files; the directory may move.
+func member(dir, name string) (identity, error) {
+	id, err := identify(Input{Path: filepath.Join(dir, name)})
+	id.Path = ""
+	return id, err
 }
 
 // bootID is another after each restart of the host.
@@ -143,13 +150,11 @@ func describe(dir string, r *Recipe, inputs []identity) error {
 	}
 	sum := sha256.Sum256(state)
 	rec := record{Name: r.Name, Key: r.Key, Created: time.Now().UTC(), Boot: boot, Inputs: inputs,
-		Sizes: map[string]int64{}, SHA256: hex.EncodeToString(sum[:])}
+		Files: map[string]identity{}, SHA256: hex.EncodeToString(sum[:])}
 	for _, name := range []string{Memory, State, Output, Log} {
-		fi, err := os.Stat(filepath.Join(dir, name))
-		if err != nil {
+		if rec.Files[name], err = member(dir, name); err != nil {
 			return err
 		}
-		rec.Sizes[name] = fi.Size()
 	}
 	b, err := json.MarshalIndent(rec, "", "  ")
 	if err != nil {
@@ -185,13 +190,16 @@ func load(dir string) (*record, error) {
 			return &rec, fmt.Errorf("%s has changed", was.Path)
 		}
 	}
-	for name, size := range rec.Sizes {
-		fi, err := os.Stat(filepath.Join(dir, name))
+	for name, was := range rec.Files {
+		is, err := member(dir, name)
 		if err != nil {
 			return &rec, err
 		}
-		if fi.Size() != size {
-			return &rec, fmt.Errorf("%s has %d bytes, not %d", name, fi.Size(), size)
+		if is.Size != was.Size {
+			return &rec, fmt.Errorf("%s has %d bytes, not %d", name, is.Size, was.Size)
+		}
+		if is != was {
+			return &rec, fmt.Errorf("%s was changed", name)
 		}
 	}
 	return &rec, nil

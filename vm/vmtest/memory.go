@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,7 +62,13 @@ func ReturnsMemory(t *testing.T, d vm.Driver, files Files) {
 // residentMiB is the memory of a machine on the host, shared pages divided (PSS).
 func residentMiB(t *testing.T, sb *sandbox.Sandbox) int {
 	t.Helper()
-	total := 0
+	return memoryOf(t, sb)["Pss"] >> 10
+}
+
+// memoryOf sums what smaps_rollup of proc(5) says of the processes of a machine, in KiB.
+func memoryOf(t *testing.T, sb *sandbox.Sandbox) map[string]int {
+	t.Helper()
+	total := map[string]int{}
 	for _, pid := range append(descendants(t, sb.MachinePID()), sb.MachinePID()) {
 		f, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
@@ -72,12 +79,13 @@ func residentMiB(t *testing.T, sb *sandbox.Sandbox) int {
 		}
 		lines := bufio.NewScanner(f)
 		for lines.Scan() {
+			name, rest, _ := strings.Cut(lines.Text(), ":")
 			var kib int
-			if n, _ := fmt.Sscanf(lines.Text(), "Pss: %d kB", &kib); n == 1 {
-				total += kib
+			if n, _ := fmt.Sscanf(rest, "%d kB", &kib); n == 1 {
+				total[name] += kib
 			}
 		}
 		f.Close()
 	}
-	return total >> 10
+	return total
 }
