@@ -53,8 +53,7 @@ type checkedReason struct {
 func kataCheck(a *app, args []string) error {
 	fs := newFlags("check")
 	asJSON := fs.Bool("json", false, "print the result as JSON")
-	fs.StringVar(&a.isolation, "isolation", a.isolation, "least isolation to accept: hardware or software")
-	fs.StringVar(&a.hypervisor, "hypervisor", a.hypervisor, "hypervisor to use, or auto")
+	a.choices(fs)
 	if err := parse(fs, args); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 var kataVerbs = []verb{
 	{"run", "[flags] (--rootfs DIR | --bundle DIR | IMAGE.tar) [COMMAND...]", "run a command in a container with a kernel of its own", kataRun},
 	{"check", "[--json]", "say which machines work on this host, and why others do not", kataCheck},
+	{"template", "(create | list | remove) [flags]", "save machines that others start from, list and remove them", kataTemplate},
 	{"version", "", "print the version", func(a *app, _ []string) error { a.printVersion(); return nil }},
 }
 
@@ -71,8 +72,7 @@ func (f *runFlags) parse(a *app, args []string) ([]string, error) {
 	fs.StringVar(&f.hostname, "hostname", "", "host name (default: the id)")
 	fs.StringVar(&f.data, "data", dataRoot, "directory for unpacked images")
 	fs.BoolVar(&f.timing, "timing", false, "print what the start took and what the sandbox costs")
-	fs.StringVar(&a.isolation, "isolation", a.isolation, "least isolation to accept: hardware or software")
-	fs.StringVar(&a.hypervisor, "hypervisor", a.hypervisor, "hypervisor to use, or auto")
+	a.choices(fs)
 	if err := parse(fs, splitShort(fs, args, "it")); err != nil {
 		return nil, err
 	}

@@ -117,26 +117,31 @@ func (f *runFlags) addVolumes(s *specs.Spec) error {
 const cpuPeriod = 100000
 
 func (f *runFlags) addLimits(s *specs.Spec) error {
+	r, err := f.limits()
+	if err == nil && (r.Memory != nil || r.CPU != nil) {
+		s.Linux.Resources = r
+	}
+	return err
+}
+
+func (f *runFlags) limits() (*specs.LinuxResources, error) {
 	r := &specs.LinuxResources{}
 	if f.memory != "" {
 		n, err := parseSize(f.memory)
 		if err != nil {
-			return fmt.Errorf("--memory %q: %w", f.memory, err)
+			return nil, fmt.Errorf("--memory %q: %w", f.memory, err)
 		}
 		r.Memory = &specs.LinuxMemory{Limit: &n}
 	}
 	if f.cpus != "" {
 		n, err := strconv.ParseFloat(f.cpus, 64)
 		if err != nil || n < 0.01 || n > 1024 {
-			return fmt.Errorf("--cpus %q: must be a number from 0.01 to 1024", f.cpus)
+			return nil, fmt.Errorf("--cpus %q: must be a number from 0.01 to 1024", f.cpus)
 		}
 		quota, period := int64(n*cpuPeriod), uint64(cpuPeriod)
 		r.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
 	}
-	if r.Memory != nil || r.CPU != nil {
-		s.Linux.Resources = r
-	}
-	return nil
+	return r, nil
 }
 
 // parseSize reads bytes with an optional unit: b, k, m or g, in powers of 1024.

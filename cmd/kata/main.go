@@ -7,12 +7,14 @@ import (
 	"os"
 
 	"kata/cli"
-	_ "kata/vm/all" // check asks the drivers
+	"kata/sandbox/proxy"
+	_ "kata/vm/all" // check asks the drivers, template saves their machines
 )
 
 var version = "unknown" // set by the linker
 
 func main() {
+	proxy.Hook()
 	cli.Version = version
 	os.Exit(cli.Kata(os.Args[1:]))
 }
