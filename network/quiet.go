@@ -69,14 +69,18 @@ func (h hold) letGo() {
 }
 
 // hold keeps the host's stack from seeing what arrives at an interface, see quiet:
-// packet sockets get frames before it does. And it has a veth's other end send frames as
-// long as the MTU allows, and not those of 64 KiB that ends of one host exchange: as
-// long as an XDP program is in their way, which could not read such frames.
-// The interfaces of other drivers do not run XDP programs; they are left as they are.
-func (n *Namespace) hold(index int) (_ hold, err error) {
+// packet sockets get frames before it does. And unless the machine takes long frames, it
+// has a veth's other end send frames as long as the MTU allows, and not those of 64 KiB
+// that ends of one host exchange: as long as an XDP program is in their way, which could
+// not read such frames. The interfaces of other drivers do not run XDP programs; they are
+// left as they are.
+func (n *Namespace) hold(index int, long bool) (_ hold, err error) {
 	silence, err := n.attach(quiet, unix.BPF_PROG_TYPE_SCHED_CLS, 0, unix.BPF_TCX_INGRESS, index, 0)
 	if err != nil {
 		return nil, fmt.Errorf("keep the host's stack quiet (tcx, Linux 6.6 or newer): %w", err)
+	}
+	if long {
+		return hold{silence}, nil
 	}
 	short, err := n.attach(pass, unix.BPF_PROG_TYPE_XDP, unix.BPF_F_XDP_HAS_FRAGS, unix.BPF_XDP, index, unix.XDP_FLAGS_DRV_MODE)
 	if errors.Is(err, unix.EOPNOTSUPP) {

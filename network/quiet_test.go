@@ -62,7 +62,7 @@ func TestQuiet(t *testing.T) {
 	if err := connect(time.Minute); err != nil {
 		t.Fatalf("before: %v", err)
 	}
-	held, err := pod.hold(list[0].Index)
+	held, err := pod.hold(list[0].Index, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,9 @@ import (
 // come in bursts.
 const bufferBytes = 4 << 20
 
-// socket opens a packet socket that hears nothing until it is bound.
-func (n *Namespace) socket() (*os.File, error) {
+// socket opens a packet socket that hears nothing until it is bound. With long frames,
+// see NewTakeover.
+func (n *Namespace) socket(long bool) (*os.File, error) {
 	var f *os.File
 	err := n.inside(func() error {
 		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
@@ -25,7 +26,12 @@ func (n *Namespace) socket() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	headers := 0
+	if long {
+		headers = 1
+	}
 	for _, o := range []struct{ level, name, value int }{
+		{unix.SOL_PACKET, unix.PACKET_VNET_HDR, headers},
 		{unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1}, // what the guest has sent does not come back
 		{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bufferBytes},
 		{unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, bufferBytes},

@@ -39,6 +39,7 @@ func FirstMAC(number int) net.HardwareAddr {
 // Takeover connects the interfaces of a namespace with the devices of a machine.
 type Takeover struct {
 	ns     *Namespace
+	long   bool // see NewTakeover
 	events *nl.NetlinkSocket
 
 	mu    sync.Mutex
@@ -59,9 +60,11 @@ type slot struct {
 type Configure func(device net.HardwareAddr, i *Interface) error
 
 // NewTakeover prepares devices for the interfaces of ns, which it takes over, and
-// for those that come later.
-func NewTakeover(ns *Namespace) (_ *Takeover, err error) {
-	t := &Takeover{ns: ns}
+// for those that come later. With long frames they come as the host's stack has them, up
+// to 64 KiB, each after a header that says what is still to do (packet(7),
+// PACKET_VNET_HDR); else the other ends are asked to cut them.
+func NewTakeover(ns *Namespace, long bool) (_ *Takeover, err error) {
+	t := &Takeover{ns: ns, long: long}
 	defer func() {
 		if err != nil {
 			t.Close()
@@ -72,7 +75,7 @@ func NewTakeover(ns *Namespace) (_ *Takeover, err error) {
 		return nil, err
 	}
 	for i := range Count(len(list)) {
-		f, err := ns.socket()
+		f, err := ns.socket(long)
 		if err != nil {
 			return nil, err
 		}
@@ -133,7 +136,7 @@ func (t *Takeover) connect(i *Interface, configure Configure) error {
 		if s.used {
 			continue
 		}
-		held, err := t.ns.hold(i.Index)
+		held, err := t.ns.hold(i.Index, t.long)
 		if err == nil {
 			err = bind(s.Socket, i.Index)
 		}

@@ -46,6 +46,9 @@ type Capabilities struct {
 	OverheadMiB int
 	// MaxNICs is how many network devices a machine may have.
 	MaxNICs int
+	// LongFrames says that network devices exchange frames as the host's stack has them
+	// before it cuts them, each with a header that says what is still to do, see NIC.
+	LongFrames bool
 	// MaxDisks is how many disks a machine may have.
 	MaxDisks int
 	// KernelFile and AgentFile are the names of the guest's kernel that the driver
@@ -171,8 +174,10 @@ type Share struct {
 
 // NIC is a network device of a machine.
 type NIC struct {
-	// Socket is a packet socket that carries the device's frames, without any
-	// header before Ethernet's. It may be bound while the machine runs.
+	// Socket is a packet socket that carries the device's frames. With the capability
+	// LongFrames each has a struct virtio_net_hdr in front (VIRTIO 1.3, section 5.1.6; 10
+	// bytes, of the host's byte order); else Ethernet's header is the first. It may be
+	// bound while the machine runs.
 	Socket *os.File
 	// MAC is the hardware address that the device starts with.
 	MAC net.HardwareAddr

@@ -14,7 +14,7 @@ func takeover(caps vm.Capabilities) (*network.Takeover, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := network.NewTakeover(ns)
+	t, err := network.NewTakeover(ns, caps.LongFrames)
 	if err != nil {
 		return nil, fmt.Errorf("network: %w", err)
 	}
