@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,14 @@ type app struct {
 type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// codeError is an error that ends the command with a code of its own.
+type codeError struct {
+	error
+	code int
+}
+
+func (e *codeError) Unwrap() error { return e.error }
 
 // verb is one subcommand.
 type verb struct {
@@ -106,7 +115,7 @@ func (a *app) main(args []string, verbs []verb) int {
 	fs.BoolVar(version, "v", false, "print the version")
 	err := fs.Parse(args)
 	switch {
-	case errors.Is(err, flag.ErrHelp) || (err == nil && fs.NArg() == 0 && !*version) || fs.Arg(0) == "help":
+	case errors.Is(err, flag.ErrHelp) || (err == nil && fs.NArg() == 0 && !*version):
 		a.usage(fs, verbs)
 		return 0
 	case err != nil:
@@ -117,12 +126,58 @@ func (a *app) main(args []string, verbs []verb) int {
 	case a.logFormat != "text" && a.logFormat != "json":
 		return a.fail(fmt.Errorf("--log-format %q: must be text or json", a.logFormat))
 	}
-	for _, v := range verbs {
-		if v.name == fs.Arg(0) {
-			return a.runVerb(v, fs.Args()[1:])
-		}
+	if err := a.openLog(); err != nil {
+		return a.fail(err)
 	}
-	return a.fail(fmt.Errorf("no command %q; see %s --help", fs.Arg(0), a.name))
+	if fs.Arg(0) == "help" || fs.Arg(0) == "h" {
+		return a.help(fs, verbs)
+	}
+	if v := find(verbs, fs.Arg(0)); v != nil {
+		return a.runVerb(*v, fs.Args()[1:])
+	}
+	return a.unknown(fs.Arg(0))
+}
+
+func find(verbs []verb, name string) *verb {
+	i := slices.IndexFunc(verbs, func(v verb) bool { return v.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &verbs[i]
+}
+
+// help is the verb that prints the help of all, or of the one that is named.
+func (a *app) help(fs *flag.FlagSet, verbs []verb) int {
+	name := fs.Arg(1)
+	if name == "" {
+		a.usage(fs, verbs)
+		return 0
+	}
+	if v := find(verbs, name); v != nil {
+		return a.runVerb(*v, []string{"--help"})
+	}
+	return a.unknown(name)
+}
+
+// noCommand is runc's exit code for a command that there is not.
+const noCommand = 3
+
+func (a *app) unknown(name string) int {
+	return a.fail(&codeError{fmt.Errorf("no command %q; see %s --help", name, a.name), noCommand})
+}
+
+// openLog makes sure that there will be a log: an engine that has asked for one looks
+// there for what went wrong.
+func (a *app) openLog() error {
+	if a.logFile == "" {
+		return nil
+	}
+	f, err := os.OpenFile(a.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		a.logFile = ""
+		return fmt.Errorf("--log: %w", err)
+	}
+	return f.Close()
 }
 
 func (a *app) runVerb(v verb, args []string) int {
@@ -157,13 +212,17 @@ func (a *app) fail(err error) int {
 		return int(e)
 	}
 	a.log("error", oneLine(err.Error()))
+	code := 1
+	if e, ok := errors.AsType[*codeError](err); ok {
+		code = e.code
+	}
 	if f, ok := errors.AsType[*proxy.Failure](err); ok {
 		if f.Detail != "" && a.debug {
 			fmt.Fprintln(a.stderr, f.Detail)
 		}
-		return f.ExitCode()
+		return max(code, f.ExitCode())
 	}
-	return 1
+	return code
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
@@ -196,6 +255,17 @@ func (a *app) log(level, msg string) {
 	if level == "error" {
 		fmt.Fprintln(a.stderr, msg)
 	}
+}
+
+// noArguments reads the flags of a verb that takes nothing else.
+func noArguments(fs *flag.FlagSet, args []string) error {
+	if err := parse(fs, args); err != nil {
+		return err
+	}
+	if fs.NArg() > 0 {
+		return fmt.Errorf("%s: takes no arguments, got %q", fs.Name(), fs.Args())
+	}
+	return nil
 }
 
 // oneID reads the flags and the only argument of most verbs.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 
 	"kata/sandbox/proxy"
 )
@@ -22,10 +23,13 @@ func (a *app) simple(name string, op proxy.Operation, args []string) error {
 
 // What a virtual machine's guest cannot do has a verb as well, so that whoever asks
 // is told why.
-func cmdCheckpoint(*app, []string) error { return noCheckpoint("checkpoint") }
+func cmdCheckpoint(_ *app, args []string) error { return noCheckpoint("checkpoint", args) }
 
-func cmdRestore(*app, []string) error { return noCheckpoint("restore") }
+func cmdRestore(_ *app, args []string) error { return noCheckpoint("restore", args) }
 
-func noCheckpoint(verb string) error {
+func noCheckpoint(verb string, args []string) error {
+	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+		return helpError{newFlags(verb)}
+	}
 	return fmt.Errorf("%s: not supported: CRIU cannot reach the processes of a virtual machine", verb)
 }

@@ -33,7 +33,7 @@ type stats struct {
 			ThrottledTime    uint64 `json:"throttledTime,omitempty"`
 		} `json:"throttling"`
 	} `json:"cpu"`
-	CPUSet struct{} `json:"cpuset"`
+	CPUSet cpuset `json:"cpuset"`
 	Memory struct {
 		Cache     uint64            `json:"cache,omitempty"`
 		Usage     memoryEntry       `json:"usage"`
@@ -53,6 +53,19 @@ type stats struct {
 	Hugetlb           map[string]struct{} `json:"hugetlb"`
 	IntelRdt          struct{}            `json:"intel_rdt"`
 	NetworkInterfaces []struct{}          `json:"network_interfaces"`
+}
+
+// cpuset has nothing to say in cgroup v2, but runc's readers expect its keys.
+type cpuset struct {
+	CPUExclusive          uint64 `json:"cpu_exclusive"`
+	MemHardwall           uint64 `json:"mem_hardwall"`
+	MemExclusive          uint64 `json:"mem_exclusive"`
+	MemoryMigrate         uint64 `json:"memory_migrate"`
+	MemorySpreadPage      uint64 `json:"memory_spread_page"`
+	MemorySpreadSlab      uint64 `json:"memory_spread_slab"`
+	MemoryPressure        uint64 `json:"memory_pressure"`
+	SchedLoadBalance      uint64 `json:"sched_load_balance"`
+	SchedRelaxDomainLevel int64  `json:"sched_relax_domain_level"`
 }
 
 type memoryEntry struct {
@@ -102,6 +115,8 @@ func makeStats(files map[string]string) *stats {
 	s.Memory.Cache = s.Memory.Raw["file"]
 	s.Memory.Usage = memoryEntry{Limit: value(files["memory.max"]), Usage: value(files["memory.current"]),
 		Max: value(files["memory.peak"]), Failcnt: keyed(files["memory.events"])["max"]}
+	s.Memory.Swap = memoryEntry{Limit: s.Memory.Usage.Limit, Usage: s.Memory.Usage.Usage, Max: s.Memory.Usage.Max} // with memory: a guest has no swap
+	s.Memory.Kernel.Usage = s.Memory.Raw["kernel"]
 	s.Pids.Current = value(files["pids.current"])
 	if most := files["pids.max"]; strings.TrimSpace(most) != "max" { // runc's 0 is no limit
 		s.Pids.Limit = value(most)

@@ -18,7 +18,8 @@ func TestStats(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"cpu":{"usage":{"total":30000,"kernel":20000,"user":10000},"throttling":{"periods":4,"throttledPeriods":3,"throttledTime":2000}},` +
-		`"cpuset":{},"memory":{"cache":6,"usage":{"limit":18446744073709551615,"usage":100,"max":200,"failcnt":7},"swap":{"limit":0,"failcnt":0},` +
+		`"cpuset":{"cpu_exclusive":0,"mem_hardwall":0,"mem_exclusive":0,"memory_migrate":0,"memory_spread_page":0,"memory_spread_slab":0,` +
+		`"memory_pressure":0,"sched_load_balance":0,"sched_relax_domain_level":0},"memory":{"cache":6,"usage":{"limit":18446744073709551615,"usage":100,"max":200,"failcnt":7},"swap":{"limit":18446744073709551615,"usage":100,"max":200,"failcnt":0},` +
 		`"kernel":{"limit":0,"failcnt":0},"kernelTCP":{"limit":0,"failcnt":0},"raw":{"anon":5,"file":6}},"pids":{"current":2},` +
 		`"blkio":{"ioServiceBytesRecursive":[{"major":254,"op":"Read","value":1},{"major":254,"op":"Write","value":2},{"major":254,"op":"Discard"}],` +
 		`"ioServicedRecursive":[{"major":254,"op":"Read","value":3},{"major":254,"op":"Write","value":4},{"major":254,"op":"Discard"}]},` +

@@ -25,10 +25,24 @@ type list []string
 func (l *list) String() string     { return strings.Join(*l, ",") }
 func (l *list) Set(v string) error { *l = append(*l, v); return nil }
 
+// ids is a flag with a group's number that may be given several times.
+type ids []uint32
+
+func (l *ids) String() string { return "" }
+
+func (l *ids) Set(v string) error {
+	n, err := strconv.ParseUint(v, 10, 32)
+	if err == nil {
+		*l = append(*l, uint32(n))
+	}
+	return err
+}
+
 type execFlags struct {
 	createFlags
 	process, cwd, user   string
-	env, caps, gids      list
+	env, caps, cgroup    list
+	gids                 ids
 	tty, noNewPrivileges bool
 	ignorePaused         bool
 }
@@ -64,12 +78,12 @@ func cmdExec(a *app, args []string) error {
 	fs.BoolVar(&e.noNewPrivileges, "no-new-privs", false, "forbid gaining privileges")
 	fs.String("process-label", "", "accepted if empty: the guest has no SELinux")
 	fs.String("apparmor", "", "accepted if empty: the guest has no AppArmor")
-	fs.String("cgroup", "", "accepted if empty")
+	fs.Var(&e.cgroup, "cgroup", "existing cgroup below the container's to run in")
 	fs.BoolVar(&e.ignorePaused, "ignore-paused", false, "in a paused container, wait until it goes on")
 	if err := parse(fs, args); err != nil {
 		return err
 	}
-	for _, name := range []string{"process-label", "apparmor", "cgroup"} {
+	for _, name := range []string{"process-label", "apparmor"} {
 		if v := fs.Lookup(name).Value.String(); v != "" {
 			return fmt.Errorf("exec: --%s %q: not available in the guest", name, v)
 		}
@@ -77,14 +91,29 @@ func cmdExec(a *app, args []string) error {
 	if fs.NArg() < 1 {
 		return errors.New("exec: needs a container id")
 	}
-	id, err := checkID(fs.Arg(0))
-	if err != nil {
+	return notExecuted(a.exec(fs.Arg(0), &e, fs.Args()[1:]))
+}
+
+// execFailed is runc's exit code for an exec that did not come to run its command.
+// Commands that return it themselves are rare.
+const execFailed = 255
+
+// notExecuted gives an error its exit code; those of the command and of a shell that
+// finds none stay as they are.
+func notExecuted(err error) error {
+	if _, ended := errors.AsType[exitError](err); ended || err == nil {
 		return err
 	}
-	return a.exec(id, &e, fs.Args()[1:])
+	if f, ok := errors.AsType[*proxy.Failure](err); ok && f.ExitCode() != 1 {
+		return err
+	}
+	return &codeError{err, execFailed}
 }
 
 func (a *app) exec(id string, e *execFlags, args []string) error {
+	if _, err := checkID(id); err != nil {
+		return err
+	}
 	dir := state.At(a.root, id)
 	r, err := dir.Load()
 	if err != nil {
@@ -98,7 +127,11 @@ func (a *app) exec(id string, e *execFlags, args []string) error {
 		return err
 	}
 	name := rand.Text()
-	req := &proxy.Request{Op: proxy.Exec, Exec: name, Process: p, IgnorePaused: e.ignorePaused}
+	cgroup, err := e.subCgroup()
+	if err != nil {
+		return err
+	}
+	req := &proxy.Request{Op: proxy.Exec, Exec: name, Process: p, Cgroup: cgroup, IgnorePaused: e.ignorePaused}
 	if e.ignorePaused {
 		req.Patience = pausedTime
 	}
@@ -169,6 +202,21 @@ func (e *execFlags) build(r *state.Record, args []string) (*specs.Process, error
 	return p, oci.ValidateProcess(p)
 }
 
+// subCgroup is the one of --cgroup, [CONTROLLER:]CGROUP. A guest's controllers have one
+// tree, cgroup v2's.
+func (e *execFlags) subCgroup() (string, error) {
+	if len(e.cgroup) == 0 {
+		return "", nil
+	}
+	if len(e.cgroup) > 1 {
+		return "", fmt.Errorf("exec: --cgroup %q: one is enough, for all controllers: the guest has cgroup v2", e.cgroup)
+	}
+	if controller, _, ok := strings.Cut(e.cgroup[0], ":"); ok {
+		return "", fmt.Errorf("exec: --cgroup %q: leave the controller %s out: the guest has cgroup v2, one tree for all", e.cgroup[0], controller)
+	}
+	return e.cgroup[0], nil
+}
+
 func (e *execFlags) setUser(p *specs.Process) error {
 	if e.user != "" {
 		uid, gid, found := strings.Cut(e.user, ":")
@@ -185,13 +233,7 @@ func (e *execFlags) setUser(p *specs.Process) error {
 			p.User.GID = uint32(g)
 		}
 	}
-	for _, s := range e.gids {
-		g, err := strconv.ParseUint(s, 10, 32)
-		if err != nil {
-			return fmt.Errorf("exec: --additional-gids %q: %w", s, err)
-		}
-		p.User.AdditionalGids = append(p.User.AdditionalGids, uint32(g))
-	}
+	p.User.AdditionalGids = append(p.User.AdditionalGids, e.gids...)
 	return nil
 }
 

@@ -36,7 +36,7 @@ func TestParseSize(t *testing.T) {
 }
 
 func TestParseSignal(t *testing.T) {
-	for in, want := range map[string]int{"9": 9, "KILL": 9, "SIGTERM": 15, "hup": 1, "64": 64, "65": 0, "0": 0, "SIGNONE": 0} {
+	for in, want := range map[string]int{"9": 9, "KILL": 9, "SIGTERM": 15, "hup": 1, "64": 64, "65": 0, "-1": 0, "SIGNONE": 0} {
 		got, err := parseSignal(in)
 		if int(got) != want || (err == nil) != (want != 0) {
 			t.Errorf("%q: %d, %v; want %d", in, got, err, want)

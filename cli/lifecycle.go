@@ -37,16 +37,20 @@ func cmdKill(a *app, args []string) error {
 	}
 	_, err = a.call(id, &proxy.Request{Op: proxy.Signal, Signal: int(sig), All: *all})
 	if errors.Is(err, state.ErrGone) {
+		if *all {
+			return nil // of a container that has stopped: there is none, as with runc
+		}
 		return errors.New("container not running")
 	}
 	return err
 }
 
-// parseSignal takes a number, "KILL" or "SIGKILL".
+// parseSignal takes a number, "KILL" or "SIGKILL". 0 is no signal: it asks whether one
+// could be sent.
 func parseSignal(s string) (unix.Signal, error) {
 	if n, err := strconv.Atoi(s); err == nil {
-		if n < 1 || n > 64 {
-			return 0, fmt.Errorf("signal %d: must be 1 to 64", n)
+		if n < 0 || n > 64 {
+			return 0, fmt.Errorf("signal %d: must be 0 to 64", n)
 		}
 		return unix.Signal(n), nil
 	}
@@ -172,18 +176,18 @@ func cmdSpec(a *app, args []string) error {
 	bundle := fs.String("bundle", ".", "directory to write config.json to")
 	fs.StringVar(bundle, "b", ".", "same as --bundle")
 	rootless := fs.Bool("rootless", false, "not supported")
-	if err := parse(fs, args); err != nil {
+	if err := noArguments(fs, args); err != nil {
 		return err
 	}
 	if *rootless {
-		return errors.New("spec: --rootless: user namespaces are not supported in the guest")
+		return errors.New("spec: --rootless: machines are made by root; for a container whose root is nobody outside, name a user namespace in linux.namespaces")
 	}
 	return writeSpec(*bundle)
 }
 
 func cmdFeatures(a *app, args []string) error {
 	fs := newFlags("features")
-	if err := parse(fs, args); err != nil {
+	if err := noArguments(fs, args); err != nil {
 		return err
 	}
 	return a.printJSON(oci.Features())

@@ -9,14 +9,11 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"text/tabwriter"
-	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"kata/oci"
-	"kata/sandbox/proxy"
 	"kata/sandbox/state"
 )
 
@@ -25,6 +22,16 @@ var specVersion = specs.Version
 
 func (a *app) printJSON(v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%s\n", b)
+	return err
+}
+
+// printLine prints JSON on one line, as runc does where there may be much of it.
+func (a *app) printLine(v any) error {
+	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
@@ -65,7 +72,7 @@ func cmdList(a *app, args []string) error {
 	fs.StringVar(format, "f", "table", "same as --format")
 	quiet := fs.Bool("quiet", false, "print ids only")
 	fs.BoolVar(quiet, "q", false, "same as --quiet")
-	if err := parse(fs, args); err != nil {
+	if err := noArguments(fs, args); err != nil {
 		return err
 	}
 	ids, err := state.List(a.root)
@@ -85,67 +92,15 @@ func cmdList(a *app, args []string) error {
 		}
 		return nil
 	case *format == "json":
-		return a.printJSON(containers)
+		return a.printLine(containers)
 	case *format != "table":
 		return fmt.Errorf("list: --format %q: must be table or json", *format)
 	}
 	w := tabwriter.NewWriter(a.stdout, 12, 1, 3, ' ', 0)
-	fmt.Fprint(w, "ID\tPID\tSTATUS\tISOLATION\tBUNDLE\tCREATED\tOWNER\n")
+	// runc's columns and one more, which comes last: scripts count.
+	fmt.Fprint(w, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\tISOLATION\n")
 	for _, c := range containers {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", c.ID, c.Pid, c.Status, c.Kata.Isolation, c.Bundle, c.Created, c.Owner)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", c.ID, c.Pid, c.Status, c.Bundle, c.Created, c.Owner, c.Kata.Isolation)
 	}
 	return w.Flush()
-}
-
-func cmdPS(a *app, args []string) error {
-	fs := newFlags("ps")
-	format := fs.String("format", "table", "table or json")
-	fs.StringVar(format, "f", "table", "same as --format")
-	if err := parse(fs, args); err != nil {
-		return err
-	}
-	if fs.NArg() < 1 {
-		return errors.New("ps: needs a container id")
-	}
-	id, err := checkID(fs.Arg(0))
-	if err != nil {
-		return err
-	}
-	resp, err := a.call(id, &proxy.Request{Op: proxy.List})
-	if err != nil {
-		return err
-	}
-	if *format == "json" {
-		return a.printStandins(id, resp.Standins)
-	}
-	if *format != "table" {
-		return fmt.Errorf("ps: --format %q: must be table or json", *format)
-	}
-	w := tabwriter.NewWriter(a.stdout, 8, 1, 2, ' ', 0)
-	fmt.Fprint(w, "UID\tPID\tPPID\tTIME\tRSS\tCMD\n")
-	for _, p := range resp.Processes {
-		cpu := time.Duration(p.CPUTick) * 10 * time.Millisecond
-		fmt.Fprintf(w, "%d\t%d\t%d\t%s\t%d\t%s\n", p.UID, p.PID, p.PPID, clock(cpu), p.RSSKiB, strings.TrimSpace(p.Command))
-	}
-	return w.Flush()
-}
-
-// printStandins prints pids as engines want them, who look for them among the host's
-// processes: those of the host that stand for the container's. A number of the guest's
-// would be some other process there.
-func (a *app) printStandins(id string, others []int) error {
-	r, err := state.At(a.root, id).Load()
-	if err != nil {
-		return fmt.Errorf("container %q: %w", id, err)
-	}
-	pids := []int{}
-	if r.Shim.Alive() {
-		pids = append(pids, r.Shim.PID)
-	}
-	return a.printJSON(append(pids, others...))
-}
-
-func clock(d time.Duration) string {
-	s := int(d.Seconds())
-	return fmt.Sprintf("%02d:%02d:%02d", s/3600, s/60%60, s%60)
 }

@@ -264,6 +264,7 @@ type ExecRequest struct {
 	ID      string  `pb:"1"`
 	Exec    string  `pb:"2"`
 	Process Process `pb:"3"`
+	Cgroup  string  `pb:"4"` // an existing one below the container's; empty for that
 }
 
 // StartResponse says what was started.
@@ -307,9 +308,9 @@ type ProcessInfo struct {
 	PPID    uint32 `pb:"2"`
 	UID     uint32 `pb:"3"`
 	CPUTick uint64 `pb:"4"` // user and system time, 1/100 s
-	RSSKiB  uint64 `pb:"5"`
+	TTY     uint32 `pb:"5"` // the device's number as proc(5) has it, 0 for none
 	Command string `pb:"6"`
-	Start   uint64 `pb:"7"` // 1/100 s after the guest's start
+	Age     uint64 `pb:"7"` // 1/100 s since its start
 }
 
 // Code is the kind of an error that the agent returns, numbered as gRPC does

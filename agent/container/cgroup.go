@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,15 +71,41 @@ func (c *cgroup) write(kv api.KeyValue) error {
 	return nil
 }
 
-func (c *cgroup) pids() []int {
-	b, err := os.ReadFile(c.dir + "/cgroup.procs")
-	if err != nil {
-		return nil
+// sub opens a cgroup that the container has made below its own; "" is its own.
+func (c *cgroup) sub(name string) (int, error) {
+	if slices.Contains(strings.Split(name, "/"), "..") {
+		return -1, &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("cgroup %q is not below the container's", name)}
 	}
+	fd, err := unix.Open(path.Join(c.dir, name), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &api.Error{Code: api.CodeInvalid, Message: fmt.Sprintf("cgroup %q of the container: %v", name, err)}
+	}
+	return fd, nil
+}
+
+// below are the cgroup and all that the container has made below it, the outer ones first.
+func (c *cgroup) below() []string {
+	var dirs []string
+	_ = filepath.WalkDir(c.dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() { // one may have gone since
+			dirs = append(dirs, p)
+		}
+		return nil
+	})
+	return dirs
+}
+
+func (c *cgroup) pids() []int {
 	var pids []int
-	for _, f := range bytes.Fields(b) {
-		if n, err := strconv.Atoi(string(f)); err == nil {
-			pids = append(pids, n)
+	for _, dir := range c.below() {
+		b, err := os.ReadFile(dir + "/cgroup.procs")
+		if err != nil {
+			continue
+		}
+		for _, f := range bytes.Fields(b) {
+			if n, err := strconv.Atoi(string(f)); err == nil {
+				pids = append(pids, n)
+			}
 		}
 	}
 	return pids
@@ -124,7 +153,10 @@ func (c *cgroup) remove() {
 	}
 	c.kill()
 	for i := range 100 {
-		if err := os.Remove(c.dir); err == nil || os.IsNotExist(err) {
+		for _, dir := range slices.Backward(c.below()) {
+			_ = os.Remove(dir)
+		}
+		if _, err := os.Stat(c.dir); os.IsNotExist(err) {
 			return
 		}
 		time.Sleep(time.Duration(i+1) * time.Millisecond)

@@ -183,14 +183,19 @@ func (c *Container) Start() error {
 	return c.init.run()
 }
 
-// Exec starts another process in a running container. In a frozen one it waits
+// Exec starts another process in a container, be it that its first one waits for Start. In a frozen one it waits
 // until that goes on; everything else can be done in the meantime.
 func (c *Container) Exec(req *api.ExecRequest, streams Streams) (int, error) {
 	p := &process{spec: &req.Process, pidfd: -1, exited: make(chan struct{})}
+	cgroup, err := c.cgroup.sub(req.Cgroup)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(cgroup)
 	if err := c.reserve(req.Exec, p); err != nil {
 		return 0, err
 	}
-	if err := c.runExec(p, streams); err != nil {
+	if err := c.runExec(p, cgroup, streams); err != nil {
 		c.mu.Lock()
 		delete(c.execs, req.Exec)
 		c.mu.Unlock()
@@ -202,8 +207,8 @@ func (c *Container) Exec(req *api.ExecRequest, streams Streams) (int, error) {
 func (c *Container) reserve(name string, p *process) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != running {
-		return &api.Error{Code: api.CodePrecondition, Message: "cannot exec in a container that is not running"}
+	if c.state == stopped {
+		return &api.Error{Code: api.CodePrecondition, Message: "cannot exec in a container that is stopped"}
 	}
 	if c.execs[name] != nil {
 		return &api.Error{Code: api.CodeAlreadyExists, Message: fmt.Sprintf("process %q exists", name)}
@@ -212,8 +217,8 @@ func (c *Container) reserve(name string, p *process) error {
 	return nil
 }
 
-func (c *Container) runExec(p *process, streams Streams) error {
-	if err := inThread(func() error { return c.exec(p, streams) }); err != nil {
+func (c *Container) runExec(p *process, cgroup int, streams Streams) error {
+	if err := inThread(func() error { return c.exec(p, cgroup, streams) }); err != nil {
 		return err
 	}
 	if err := p.adjust(&c.fence); err != nil {
@@ -230,7 +235,7 @@ func (c *Container) runExec(p *process, streams Streams) error {
 }
 
 // exec runs on a thread of its own: what it joins, the process inherits.
-func (c *Container) exec(p *process, streams Streams) error {
+func (c *Container) exec(p *process, cgroup int, streams Streams) error {
 	if err := c.enter(); err != nil {
 		return err
 	}
@@ -241,7 +246,7 @@ func (c *Container) exec(p *process, streams Streams) error {
 	if p.stdio, err = c.openStdio(p.spec, streams); err != nil {
 		return err
 	}
-	if err := c.launch(p, command); err != nil {
+	if err := c.launch(p, command, cgroup); err != nil {
 		p.stdio.started()
 		p.stdio.close()
 		return err
@@ -263,8 +268,8 @@ func (c *Container) enter() error {
 
 // launch clones a process from a thread that is in the namespaces, up to the point
 // where it would run its command.
-func (c *Container) launch(p *process, command string) error {
-	exit, err := p.clone(c.reaper, c.fence.clock.flag(), c.cgroup.fd)
+func (c *Container) launch(p *process, command string, cgroup int) error {
+	exit, err := p.clone(c.reaper, c.fence.clock.flag(), cgroup)
 	if err != nil {
 		return fmt.Errorf("clone: %w", err)
 	}

@@ -91,7 +91,7 @@ func (c *Container) hook(p *process, path string) error {
 	if err := c.enter(); err != nil {
 		return err
 	}
-	return c.launch(p, path)
+	return c.launch(p, path, c.cgroup.fd)
 }
 
 // wait kills the process when patience, if there is one, is at its end.

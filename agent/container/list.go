@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"kata/agent/api"
 )
 
@@ -34,15 +36,18 @@ func processInfo(pid int) (api.ProcessInfo, error) {
 		return info, fmt.Errorf("%sstat: %q", dir, stat)
 	}
 	var state string
-	var skip, utime, stime, pages uint64
+	var skip, utime, stime, start uint64
 	var ppid, pgrp, sess, tty, tpgid, cutime, cstime, prio, nice, threads, itreal int64
-	var vsize uint64
 	if _, err := fmt.Sscan(stat[end+1:], &state, &ppid, &pgrp, &sess, &tty, &tpgid, &skip, &skip, &skip, &skip, &skip,
-		&utime, &stime, &cutime, &cstime, &prio, &nice, &threads, &itreal, &info.Start, &vsize, &pages); err != nil {
+		&utime, &stime, &cutime, &cstime, &prio, &nice, &threads, &itreal, &start); err != nil {
 		return info, err
 	}
-	info.PPID, info.CPUTick = uint32(ppid), utime+stime
-	info.RSSKiB = pages * uint64(os.Getpagesize()) / 1024
+	info.PPID, info.CPUTick, info.TTY = uint32(ppid), utime+stime, uint32(tty)
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return info, err
+	}
+	info.Age = uint64(now.Nano())/1e7 - start
 	cmd, err := os.ReadFile(dir + "cmdline")
 	if err != nil {
 		return info, err

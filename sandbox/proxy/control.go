@@ -25,9 +25,9 @@ const StatePaused specs.ContainerState = "paused"
 func (o *owner) control(ctx context.Context, req *Request) (resp *Response, ok bool, err error) {
 	switch req.Op {
 	case Pause:
-		return &Response{}, true, o.freeze(ctx, specs.StateRunning, StatePaused)
+		return &Response{}, true, o.pause(ctx)
 	case Resume:
-		return &Response{}, true, o.freeze(ctx, StatePaused, specs.StateRunning)
+		return &Response{}, true, o.resume(ctx)
 	case Update:
 		return &Response{}, true, o.update(ctx, req.Resources)
 	case Stats:
@@ -63,16 +63,29 @@ func notIn(st specs.ContainerState) error {
 	return &api.Error{Code: api.CodePrecondition, Message: fmt.Sprintf("container is %s", st)}
 }
 
-// freeze takes the container from one state to the other.
-func (o *owner) freeze(ctx context.Context, from, to specs.ContainerState) error {
+// pause stops a container that runs, or is about to.
+func (o *owner) pause(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.status != from {
-		return &api.Error{Code: api.CodePrecondition, Message: fmt.Sprintf("container is %s, not %s", o.status, from)}
+	if o.status != specs.StateRunning && (o.status != specs.StateCreated || o.begun) {
+		return &api.Error{Code: api.CodePrecondition, Message: fmt.Sprintf("container is %s, not %s", o.status, specs.StateRunning)}
 	}
-	if err := o.sb.Freeze(ctx, o.id, to == StatePaused); err != nil {
-		return fmt.Errorf("%s: %w", to, err)
+	if err := o.sb.Freeze(ctx, o.id, true); err != nil {
+		return fmt.Errorf("pause: %w", err)
 	}
-	o.status = to
+	o.before, o.status = o.status, StatePaused
+	return nil
+}
+
+func (o *owner) resume(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.status != StatePaused {
+		return &api.Error{Code: api.CodePrecondition, Message: fmt.Sprintf("container is %s, not %s", o.status, StatePaused)}
+	}
+	if err := o.sb.Freeze(ctx, o.id, false); err != nil {
+		return fmt.Errorf("resume: %w", err)
+	}
+	o.status = o.before
 	return nil
 }

@@ -26,7 +26,8 @@ type owner struct {
 
 	mu     sync.Mutex
 	status specs.ContainerState
-	begun  bool // somebody starts it, or has
+	begun  bool                 // somebody starts it, or has
+	before specs.ContainerState // it was paused
 	procs  map[string]*process
 
 	resourceMu sync.Mutex
@@ -113,6 +114,9 @@ func (o *owner) answer(req *Request) (*Response, error) {
 	case Resize:
 		return &Response{}, o.sb.Resize(ctx, o.id, req.Exec, req.Rows, req.Columns)
 	case List:
+		if o.state() == specs.StateStopped {
+			return &Response{}, nil
+		}
 		list, err := o.sb.Processes(ctx, o.id)
 		return &Response{Processes: list, Standins: o.standins()}, err
 	}
@@ -185,7 +189,7 @@ func (o *owner) signal(ctx context.Context, req *Request) error {
 }
 
 func (o *owner) exec(ctx context.Context, req *Request) error {
-	if st := o.state(); st != specs.StateRunning && (st != StatePaused || !req.IgnorePaused) {
+	if st := o.state(); st == specs.StateStopped || st == StatePaused && !req.IgnorePaused {
 		return &api.Error{Code: api.CodePrecondition, Message: fmt.Sprintf("cannot exec in a container that is %s", st)}
 	}
 	if req.Process == nil || req.Exec == "" {
@@ -195,7 +199,7 @@ func (o *owner) exec(ctx context.Context, req *Request) error {
 	if err != nil {
 		return err
 	}
-	stdio, err := o.sb.Exec(ctx, &api.ExecRequest{ID: o.id, Exec: req.Exec, Process: *p})
+	stdio, err := o.sb.Exec(ctx, &api.ExecRequest{ID: o.id, Exec: req.Exec, Process: *p, Cgroup: req.Cgroup})
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ const (
 	Start   Operation = "start"   //
 	Status  Operation = "status"  //
 	Signal  Operation = "signal"  // Signal, All, Exec
-	Exec    Operation = "exec"    // Process, Exec
+	Exec    Operation = "exec"    // Process, Exec, Cgroup
 	Wait    Operation = "wait"    // Exec; the caller's end is the process' end
 	Resize  Operation = "resize"  // Rows, Columns, Exec
 	List    Operation = "list"    //
@@ -44,6 +44,8 @@ type Request struct {
 	Signal int       `json:"signal,omitempty"`
 	All    bool      `json:"all,omitempty"`
 	FD     int       `json:"fd,omitempty"`
+	// Cgroup is where Exec puts the process, below the container's own.
+	Cgroup string `json:"cgroup,omitempty"`
 	// IgnorePaused lets Exec wait until a paused container goes on.
 	IgnorePaused bool           `json:"ignorePaused,omitempty"`
 	Rows         uint32         `json:"rows,omitempty"`

@@ -71,8 +71,8 @@ func TestExecProcessFile(t *testing.T) {
 		equal(t, "output", r.stdout, "file\n1000\n/tmp\n")
 	}
 	writeFile(t, file, "{")
-	h.fails(1, nil, "exec", "--process", file, id)
-	h.fails(1, []string{"no such file"}, "exec", "--process", file+".missing", id)
+	h.fails(255, nil, "exec", "--process", file, id)
+	h.fails(255, []string{"no such file"}, "exec", "--process", file+".missing", id)
 }
 
 func TestExecDetached(t *testing.T) {
@@ -141,13 +141,13 @@ func TestExecRefusals(t *testing.T) {
 		{"path not found", 127, "/no/such", []string{id, "/no/such"}},
 		{"not executable", 126, "permission denied", []string{id, "/etc/passwd"}},
 		{"directory", 126, "permission denied", []string{id, "/etc"}},
-		{"no command", 1, "args", []string{id}},
+		{"no command", 255, "args", []string{id}},
 		{"no container", 1, "container id", nil},
-		{"user by name", 1, "--user", []string{"--user", "user", id, "true"}},
-		{"cwd not absolute", 1, "cwd", []string{"--cwd", "tmp", id, "true"}},
-		{"unknown capability", 1, "CAP_NONE", []string{"--cap", "CAP_NONE", id, "true"}},
-		{"terminal without a socket", 1, "--console-socket", []string{"--tty", "--detach", id, "sh"}},
-		{"terminal without a terminal", 1, "not a terminal", []string{"--tty", id, "sh"}},
+		{"user by name", 255, "--user", []string{"--user", "user", id, "true"}},
+		{"cwd not absolute", 255, "cwd", []string{"--cwd", "tmp", id, "true"}},
+		{"unknown capability", 255, "CAP_NONE", []string{"--cap", "CAP_NONE", id, "true"}},
+		{"terminal without a socket", 255, "--console-socket", []string{"--tty", "--detach", id, "sh"}},
+		{"terminal without a terminal", 255, "not a terminal", []string{"--tty", id, "sh"}},
 		{"descriptors", 1, "descriptors", []string{"--preserve-fds", "1", id, "true"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -155,4 +155,32 @@ func TestExecRefusals(t *testing.T) {
 		})
 	}
 	equal(t, "processes", strings.Count(h.must("ps", id), "\n"), 2)
+}
+
+// A container that may make cgroups can have processes put into them.
+func TestExecCgroup(t *testing.T) {
+	h := newHost(t)
+	id := h.start(func(s *specs.Spec) {
+		for i, m := range s.Mounts {
+			if m.Type == "cgroup" {
+				s.Mounts[i].Options = []string{"nosuid", "noexec", "nodev"}
+			}
+		}
+	})
+	h.must("exec", id, "mkdir", "-p", "/sys/fs/cgroup/sub/inner")
+	for arg, want := range map[string]string{"sub": "/sub", "/sub/inner": "/sub/inner", "/": "/"} {
+		equal(t, arg, h.must("exec", "--cgroup", arg, id, "cat", "/proc/self/cgroup"), "0::"+want+"\n")
+	}
+	for arg, want := range map[string]string{"none": "no such file", "../x": "not below", "sub/../../x": "not below", "cpu:sub": "leave the controller cpu out"} {
+		h.fails(255, []string{want}, "exec", "--cgroup", arg, id, "true")
+	}
+	h.fails(255, []string{"one is enough"}, "exec", "--cgroup", "sub", "--cgroup", "/", id, "true")
+
+	// They belong to the container, whose processes all are.
+	h.must("exec", "--detach", "--cgroup", "sub/inner", id, "sh", "-c", "trap 'exit 5' USR1; while :; do sleep 0.01; done")
+	eventually(t, "it runs", func() bool { return strings.Contains(h.must("ps", id), "trap") })
+	eventually(t, "a signal for all reaches it", func() bool {
+		h.must("kill", "--all", id, "USR1")
+		return !strings.Contains(h.must("ps", id), "trap")
+	})
 }

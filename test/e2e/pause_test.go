@@ -17,7 +17,7 @@ func TestPauseAndResume(t *testing.T) {
 	h.wantStatus(id, "paused")
 	contains(t, "list", h.must("list"), "paused")
 	h.fails(1, []string{"paused"}, "pause", id)
-	h.fails(1, []string{"cannot exec", "paused"}, "exec", id, "true")
+	h.fails(255, []string{"cannot exec", "paused"}, "exec", id, "true")
 	h.fails(1, []string{"not stopped"}, "delete", id)
 	h.must("ps", id)
 
@@ -36,7 +36,11 @@ func TestPauseAndResume(t *testing.T) {
 func TestPauseOfAContainerThatDoesNotRun(t *testing.T) {
 	h := newHost(t)
 	id := h.create(bundle(t))
-	h.fails(1, []string{"created"}, "pause", id)
+	h.must("pause", id)
+	h.wantStatus(id, "paused")
+	h.fails(1, []string{"cannot start", "paused"}, "start", id)
+	h.must("resume", id)
+	h.wantStatus(id, "created")
 	h.must("start", id)
 	h.must("kill", id, "KILL")
 	h.fails(1, []string{"stopped"}, "pause", id)

@@ -74,7 +74,7 @@ func TestExecWithATerminal(t *testing.T) {
 	equal(t, "exit code of the shim", waitPID(t, readPID(t, pidFile)), 22)
 	h.wantStatus(id, "running")
 	// As with runc: a command that waits has a terminal itself, or none.
-	h.fails(1, []string{"--console-socket", "--detach"}, "exec", "--tty", "--console-socket", socket, id, "sh")
+	h.fails(255, []string{"--console-socket", "--detach"}, "exec", "--tty", "--console-socket", socket, id, "sh")
 	equal(t, "processes", strings.Count(h.must("ps", id), "\n"), 2)
 }
 

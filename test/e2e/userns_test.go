@@ -70,8 +70,8 @@ func TestExecInUserNamespace(t *testing.T) {
 		"1002\n33\n33 7\n1000 5000\n")
 	equal(t, "namespace", h.must("exec", id, "readlink", "/proc/self/ns/user"), h.must("exec", id, "readlink", "/proc/1/ns/user"))
 	equal(t, "limit", h.must("exec", id, "awk", "/open files/ {print $4, $5}", "/proc/1/limits"), "1048576 1048576\n")
-	h.fails(1, []string{"process.user", "uid 500 is unmapped"}, "exec", "--user", "500", id, "true")
-	h.fails(1, []string{"process.user", "gid 70000 is unmapped"}, "exec", "--user", "0:70000", id, "true")
+	h.fails(255, []string{"process.user", "uid 500 is unmapped"}, "exec", "--user", "500", id, "true")
+	h.fails(255, []string{"process.user", "gid 70000 is unmapped"}, "exec", "--user", "0:70000", id, "true")
 }
 
 func TestTerminalInUserNamespace(t *testing.T) {

@@ -51,17 +51,21 @@ func TestLifecycle(t *testing.T) {
 	equal(t, "pid of a stopped container", h.state(id).PID, 0)
 	equal(t, "exit code of the shim", waitPID(t, v.PID), 137)
 	h.fails(1, []string{"not running"}, "kill", id, "KILL")
-	h.fails(1, []string{"stopped"}, "exec", id, "true")
+	h.fails(255, []string{"stopped"}, "exec", id, "true")
 	h.fails(1, nil, "start", id)
 	h.must("delete", id)
 	h.fails(1, []string{"does not exist"}, "state", id)
 	h.wantNothing()
 }
 
-func TestExecNeedsARunningContainer(t *testing.T) {
+// As with runc, a container that was made and not started has all but its command.
+func TestExecBeforeStart(t *testing.T) {
 	h := newHost(t)
 	id := h.create(bundle(t))
-	h.fails(1, []string{"created"}, "exec", id, "true")
+	equal(t, "output", h.must("exec", id, "sh", "-c", "hostname; cat /proc/self/cgroup; ls -d /proc/1"), "kata\n0::/\n/proc/1\n")
+	h.wantStatus(id, "created")
+	h.must("start", id)
+	equal(t, "the container's command", h.must("exec", id, "sh", "-c", "cat /proc/1/cmdline | tr '\\000' ' '"), "sleep 1000000 ")
 }
 
 func TestDeleteOfACreatedContainer(t *testing.T) {
@@ -227,7 +231,7 @@ func TestKillAll(t *testing.T) {
 func TestKillRefusesSignalsThatAreNone(t *testing.T) {
 	h := newHost(t)
 	id := h.create(bundle(t))
-	for _, sig := range []string{"0", "65", "-1", "NOSUCH", "SIG"} {
+	for _, sig := range []string{"65", "-1", "NOSUCH", "SIG"} {
 		h.fails(1, []string{"signal"}, "kill", "--", id, sig)
 	}
 	h.wantStatus(id, "created")
@@ -275,7 +279,10 @@ func TestHelpAndVersion(t *testing.T) {
 	contains(t, "--version", h.must("--version"), "kata-runtime version", "spec: "+specs.Version)
 	contains(t, "--help", h.must("--help"), "create", "delete", "--root")
 	contains(t, "create --help", h.must("create", "--help"), "Usage: kata-runtime create")
-	h.fails(1, []string{"no command", "frobnicate"}, "frobnicate")
+	h.fails(3, []string{"no command", "frobnicate"}, "frobnicate")
+	h.fails(3, []string{"no command", "frobnicate"}, "help", "frobnicate")
+	equal(t, "help create", h.must("help", "create"), h.must("create", "--help"))
+	equal(t, "help", h.must("h"), h.must("--help"))
 	h.fails(1, []string{"nosuchflag"}, "--nosuchflag", "list")
 	h.fails(1, []string{"nosuchflag"}, "list", "--nosuchflag")
 	h.must("--systemd-cgroup", "--rootless", "auto", "list")
