@@ -26,7 +26,7 @@ func play() int {
 	case "code":
 		return 42
 	case "alone":
-		if out, err := exec.Command("sh", "-c", `ls /proc | grep -c '^[0-9]'; ls /sys/class/net; ls -A /run; echo mark >/etc/kata-stage-mark`).Output(); err != nil {
+		if out, err := exec.Command("sh", "-c", `set -- /proc/[0-9]*; echo $#; ls /sys/class/net; ls -A /run; echo mark >/etc/kata-stage-mark`).Output(); err != nil {
 			return 1
 		} else if _, err := os.Stdout.Write(out); err != nil {
 			return 1
@@ -72,8 +72,8 @@ func TestStage(t *testing.T) {
 	if out, code := perform(t, "code"); code != 42 {
 		t.Errorf("exit code %d, want the program's 42: %s", code, out)
 	}
-	// init, the program, sh, and the two of its pipe.
-	if out, code := perform(t, "alone"); code != 0 || out != "5\nlo\nlock\nnetns\n" {
+	// init, the program, and sh.
+	if out, code := perform(t, "alone"); code != 0 || out != "3\nlo\nlock\nnetns\n" {
 		t.Errorf("on the stage (exit code %d) there is %q", code, out)
 	}
 	if out, code := perform(t, "root"); code != 0 || out != "" {
