@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +25,7 @@ import (
 type createFlags struct {
 	bundle, consoleSocket, pidFile string
 	detach, keep                   bool
+	preserve                       uint
 }
 
 func (c *createFlags) register(fs *flag.FlagSet) {
@@ -37,19 +37,7 @@ func (c *createFlags) register(fs *flag.FlagSet) {
 	fs.Bool("no-pivot", false, "accepted for compatibility: the guest always pivots")
 	fs.Bool("no-new-keyring", false, "accepted for compatibility")
 	fs.Bool("no-subreaper", false, "accepted for compatibility")
-	fs.Var(preserve{}, "preserve-fds", "not possible across a virtual machine: only 0 is accepted")
-}
-
-// preserve refuses what cannot be done: a descriptor of the host in a guest.
-type preserve struct{}
-
-func (preserve) String() string { return "" }
-
-func (preserve) Set(v string) error {
-	if v != "0" {
-		return errors.New("host descriptors cannot be passed into a virtual machine")
-	}
-	return nil
+	c.registerPreserve(fs)
 }
 
 func checkID(id string) (string, error) {
@@ -64,12 +52,17 @@ type created struct {
 	dir    state.Dir
 	record *state.Record
 	bundle *oci.Bundle
-	netns  *os.File    // the network namespace that the sandbox takes over; nil for none
-	ack    *proxy.Conn // the proxy ends unless it hears that the record is written
+	netns  *os.File          // the network namespace that the sandbox takes over; nil for none
+	more   []shim.Descriptor // that the process gets besides standard I/O
+	ack    *proxy.Conn       // the proxy ends unless it hears that the record is written
 }
 
 // create makes the sandbox and the container. Nothing is left behind when it fails.
 func (a *app) create(id string, c *createFlags) (_ *created, err error) {
+	more, err := c.descriptors()
+	if err != nil {
+		return nil, err
+	}
 	if c.bundle == "" {
 		c.bundle = "."
 	}
@@ -96,7 +89,7 @@ func (a *app) create(id string, c *createFlags) (_ *created, err error) {
 	if bundle.Spec.Linux != nil {
 		asked = bundle.Spec.Linux.CgroupsPath
 	}
-	k := &created{dir: dir, bundle: bundle, record: &state.Record{ID: id, Bundle: c.bundle, Rootfs: bundle.Rootfs, Hooks: bundle.Spec.Hooks,
+	k := &created{dir: dir, bundle: bundle, more: more, record: &state.Record{ID: id, Bundle: c.bundle, Rootfs: bundle.Rootfs, Hooks: bundle.Spec.Hooks,
 		CgroupDirs: jail.CgroupDirs(proxy.CgroupPath(id, proxy.CleanCgroupPath(asked)))}}
 	if target != nil {
 		k.record.CgroupDirs = nil // it has those of the sandbox
@@ -168,7 +161,8 @@ func (a *app) startProxy(k *created, c *createFlags) error {
 		}
 	}
 	resp, err := mine.Call(&proxy.Request{Op: proxy.Create, Create: &proxy.CreateRequest{
-		ID: k.record.ID, Bundle: c.bundle, Config: config, Isolation: a.isolation, Hypervisor: a.hypervisor, Debug: a.debug, Network: k.netns != nil}})
+		ID: k.record.ID, Bundle: c.bundle, Config: config, Isolation: a.isolation, Hypervisor: a.hypervisor, Debug: a.debug, Network: k.netns != nil,
+		Descriptors: shim.Accesses(k.more)}})
 	if errors.Is(err, state.ErrGone) {
 		return fmt.Errorf("kata-proxy ended before the container was created: %w", err)
 	}
@@ -249,50 +243,6 @@ func writePIDFile(file string, pid int) error {
 		return fmt.Errorf("--pid-file: %w", err)
 	}
 	return nil
-}
-
-// startShim starts the process that stands for a container's process.
-func (a *app) startShim(dir state.Dir, id, exec string, terminal bool, consoleSocket string, ns *namespaces) (int, error) {
-	exe, err := helper("kata-shim")
-	if err != nil {
-		return 0, err
-	}
-	if consoleSocket != "" {
-		if consoleSocket, err = filepath.Abs(consoleSocket); err != nil {
-			return 0, err
-		}
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	args := []string{"kata-shim", "--root", a.root, "--id", id, "--exec", exec, "--console-socket", consoleSocket}
-	files := []*os.File{os.Stdin, os.Stdout, os.Stderr, w}
-	if terminal {
-		args = append(args, "--terminal")
-		// Whoever reads this command's output to its end, as containerd does, must not wait for the process.
-		files[0], files[1], files[2] = devNull(), devNull(), devNull()
-	}
-	proc, err := ns.start(exe, args, &os.ProcAttr{
-		Dir: "/", Env: environment(), Files: files,
-		Sys: &syscall.SysProcAttr{Setsid: true}})
-	w.Close()
-	if err != nil {
-		return 0, fmt.Errorf("start kata-shim: %w", err)
-	}
-	defer func() { _ = proc.Release() }()
-	buf := make([]byte, 4096)
-	n, err := r.Read(buf)
-	if msg := strings.TrimSpace(string(buf[:n])); msg != "" || err != nil {
-		_ = proc.Kill()
-		_, _ = proc.Wait()
-		if msg == "" {
-			msg = "ended early"
-		}
-		return 0, fmt.Errorf("kata-shim: %s", msg)
-	}
-	return proc.Pid, nil
 }
 
 // checkTerminal refuses combinations that would leave a terminal without an owner.

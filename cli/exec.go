@@ -52,7 +52,7 @@ func cmdExec(a *app, args []string) error {
 	var e execFlags
 	fs.StringVar(&e.consoleSocket, "console-socket", "", "unix socket that receives the terminal")
 	fs.StringVar(&e.pidFile, "pid-file", "", "file for the process id")
-	fs.Var(preserve{}, "preserve-fds", "only 0 is accepted")
+	e.registerPreserve(fs)
 	for _, n := range []string{"detach", "d"} {
 		fs.BoolVar(&e.detach, n, false, "do not wait for the process")
 	}
@@ -131,7 +131,11 @@ func (a *app) exec(id string, e *execFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	req := &proxy.Request{Op: proxy.Exec, Exec: name, Process: p, Cgroup: cgroup, IgnorePaused: e.ignorePaused}
+	more, err := e.descriptors()
+	if err != nil {
+		return err
+	}
+	req := &proxy.Request{Op: proxy.Exec, Exec: name, Process: p, Cgroup: cgroup, Descriptors: shim.Accesses(more), IgnorePaused: e.ignorePaused}
 	if e.ignorePaused {
 		req.Patience = pausedTime
 	}
@@ -139,13 +143,13 @@ func (a *app) exec(id string, e *execFlags, args []string) error {
 		return err
 	}
 	if e.detach {
-		pid, err := a.startShim(dir, id, name, p.Terminal, e.consoleSocket, nil)
+		pid, err := a.startShim(dir, id, shimOptions{exec: name, terminal: p.Terminal, consoleSocket: e.consoleSocket, more: more})
 		if err == nil && e.pidFile != "" {
 			err = writePIDFile(e.pidFile, pid)
 		}
 		return err
 	}
-	status, err := a.relay(shim.Options{Dir: dir, Exec: name, Terminal: p.Terminal}, func() error {
+	status, err := a.relay(shim.Options{Dir: dir, Exec: name, Terminal: p.Terminal, More: more}, func() error {
 		if e.pidFile != "" {
 			return writePIDFile(e.pidFile, os.Getpid())
 		}

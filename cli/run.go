@@ -34,7 +34,7 @@ func (a *app) leave(k *created, c *createFlags) error {
 	err := checkTerminal(terminal, true, c.consoleSocket)
 	var pid int
 	if err == nil {
-		pid, err = a.startShim(k.dir, k.record.ID, "", terminal, c.consoleSocket, shimNamespaces(k.bundle.Spec, k.netns))
+		pid, err = a.startShim(k.dir, k.record.ID, shimOptions{terminal: terminal, consoleSocket: c.consoleSocket, more: k.more, ns: shimNamespaces(k.bundle.Spec, k.netns)})
 	}
 	if err == nil {
 		if err = k.commit(pid, c.pidFile); err != nil {
@@ -99,7 +99,7 @@ func (a *app) foreground(k *created, c *createFlags) error {
 	if err := checkTerminal(terminal, false, c.consoleSocket); err != nil {
 		return errors.Join(err, a.discard(k))
 	}
-	status, err := a.relay(shim.Options{Dir: k.dir, Terminal: terminal}, func() error {
+	status, err := a.relay(shim.Options{Dir: k.dir, Terminal: terminal, More: k.more}, func() error {
 		if err := k.commit(os.Getpid(), c.pidFile); err != nil {
 			return err
 		}

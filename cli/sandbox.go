@@ -13,6 +13,7 @@ import (
 	"kata/oci"
 	"kata/sandbox/compile"
 	"kata/sandbox/proxy"
+	"kata/sandbox/shim"
 	"kata/sandbox/state"
 )
 
@@ -164,7 +165,7 @@ func (a *app) join(k *created, c *createFlags, t *target) error {
 		return errors.Join(err, conn.Close())
 	}
 	resp, err := conn.Call(&proxy.Request{Op: proxy.Join, Create: &proxy.CreateRequest{
-		ID: k.record.ID, Bundle: c.bundle, Root: root, Joins: t.joins}})
+		ID: k.record.ID, Bundle: c.bundle, Root: root, Joins: t.joins, Descriptors: shim.Accesses(k.more)}})
 	if err != nil {
 		conn.Close()
 		return err

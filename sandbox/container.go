@@ -13,11 +13,12 @@ import (
 // Stream is a standard I/O stream of a process on the channel.
 type Stream = channel.Stream
 
-// Stdio are a process' streams: 0, 1, 2; a missing one is nil.
-type Stdio [3]*Stream
+// Stdio are a process' streams: 0, 1, 2, and those of the descriptors that it gets
+// besides; a missing one is nil.
+type Stdio []*Stream
 
 // Close gives all streams up.
-func (s *Stdio) Close() {
+func (s Stdio) Close() {
 	for _, st := range s {
 		if st != nil {
 			st.Close()
@@ -26,10 +27,10 @@ func (s *Stdio) Close() {
 }
 
 // openStdio opens the streams before the agent asks for them.
-func (s *Sandbox) openStdio(id, exec string, p *api.Process) (*Stdio, error) {
-	var out Stdio
+func (s *Sandbox) openStdio(id, exec string, p *api.Process) (Stdio, error) {
+	out := make(Stdio, 3+len(p.Descriptors))
 	for fd := range out {
-		wanted := fd == 1 || (fd == 0 && p.Stdin && !p.Terminal) || (fd == 2 && p.SeparateStderr)
+		wanted := fd == 1 || fd > 2 || (fd == 0 && p.Stdin && !p.Terminal) || (fd == 2 && p.SeparateStderr)
 		if !wanted {
 			continue
 		}
@@ -43,11 +44,11 @@ func (s *Sandbox) openStdio(id, exec string, p *api.Process) (*Stdio, error) {
 	if p.Terminal {
 		out[0] = out[1] // a terminal is one stream in both directions
 	}
-	return &out, nil
+	return out, nil
 }
 
 // Create makes a container; its process waits for Start.
-func (s *Sandbox) Create(ctx context.Context, req *api.CreateRequest) (*Stdio, error) {
+func (s *Sandbox) Create(ctx context.Context, req *api.CreateRequest) (Stdio, error) {
 	begin := time.Now()
 	io, err := s.openStdio(req.ID, "", &req.Process)
 	if err != nil {
@@ -74,7 +75,7 @@ func (s *Sandbox) Remove(ctx context.Context, id string) error {
 // Join makes a container in a sandbox that runs, with files that were not let in at
 // its start; RemoveShares takes them away once the container is removed. The shares
 // may get other names.
-func (s *Sandbox) Join(ctx context.Context, req *api.CreateRequest, shares []vm.Share) (*Stdio, error) {
+func (s *Sandbox) Join(ctx context.Context, req *api.CreateRequest, shares []vm.Share) (Stdio, error) {
 	m := s.machine.GuestShare()
 	if !m.Below {
 		rename(req, shares, s.place(req.ID))
@@ -122,7 +123,7 @@ func (s *Sandbox) Start(ctx context.Context, id string) error {
 }
 
 // Exec starts another process in a running container.
-func (s *Sandbox) Exec(ctx context.Context, req *api.ExecRequest) (*Stdio, error) {
+func (s *Sandbox) Exec(ctx context.Context, req *api.ExecRequest) (Stdio, error) {
 	io, err := s.openStdio(req.ID, req.Exec, &req.Process)
 	if err != nil {
 		return nil, err

@@ -127,7 +127,17 @@ type Process struct {
 	Scheduler       *Scheduler   `pb:"20"`
 	IOPriority      uint32       `pb:"21"` // as ioprio_set(2) takes it, 0 for none
 	CPUAffinity     []byte       `pb:"22"` // as sched_setaffinity(2) takes it, empty for none
+	Descriptors     []uint32     `pb:"23"` // what the process does with 3 and up, each of which has a stream
 }
+
+// What a process does with a descriptor.
+const (
+	Reads  = 1
+	Writes = 2
+)
+
+// MaxDescriptors is how many a process may get besides standard I/O.
+const MaxDescriptors = 32
 
 // Device is a node that the container's /dev gets.
 type Device struct {

@@ -11,7 +11,7 @@ import (
 // addProcess writes down what a process does between its release and its
 // command: session, descriptors, limits, identity, execve. The order is that of
 // credentials(7): what needs privilege comes before it is given up.
-func (s *script) addProcess(p *api.Process, f *fence, path string, stdio [3]int) {
+func (s *script) addProcess(p *api.Process, f *fence, path string, stdio []int) {
 	s.add("unshare the descriptors", 0, unix.SYS_UNSHARE, unix.CLONE_FILES)
 	s.add("setsid", 0, unix.SYS_SETSID)
 	for i, fd := range stdio {
@@ -21,7 +21,7 @@ func (s *script) addProcess(p *api.Process, f *fence, path string, stdio [3]int)
 		s.add("make the terminal the controlling one", 0, unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 0)
 	}
 	// Closed now, and not by execve: they are the agent's, and a path could name them.
-	s.add("close descriptors", 0, unix.SYS_CLOSE_RANGE, 3, uintptr(^uint32(0)), 0)
+	s.add("close descriptors", 0, unix.SYS_CLOSE_RANGE, uintptr(len(stdio)), uintptr(^uint32(0)), 0)
 	for _, r := range p.Rlimits {
 		if f.ids != nil {
 			break // the agent sets them
@@ -34,19 +34,19 @@ func (s *script) addProcess(p *api.Process, f *fence, path string, stdio [3]int)
 	} else {
 		s.add("umask", 0, unix.SYS_UMASK, 0o022)
 	}
-	s.addCwd(p.Cwd)
+	s.addCwd(p.Cwd, len(stdio))
 	s.addAttributes(p, f)
 	s.addCredentials(p, f)
 	s.add("exec "+path, 0, unix.SYS_EXECVE, s.str(path), s.strs(p.Args), s.strs(p.Env))
 }
 
 // addCwd enters the working directory, which no link of /proc may name: what a
-// process that is not the container's has open lies outside of the container.
-func (s *script) addCwd(cwd string) {
+// process that is not the container's has open lies outside of the container. lowest is
+// the lowest descriptor that is free.
+func (s *script) addCwd(cwd string, lowest int) {
 	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS}
-	const lowest = 3 // that is free
 	s.add("chdir to "+cwd, 0, unix.SYS_OPENAT2, atFDCWD, s.str(cwd), mem(s, how), unix.SizeofOpenHow)
-	s.add("chdir to "+cwd, 0, unix.SYS_FCHDIR, lowest)
+	s.add("chdir to "+cwd, 0, unix.SYS_FCHDIR, uintptr(lowest))
 }
 
 const atFDCWD = ^uintptr(99) // -100

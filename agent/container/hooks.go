@@ -53,8 +53,8 @@ func (c *Container) runHook(h *api.Hook) error {
 		return err
 	}
 	defer unix.Close(out)
-	p := &process{spec: &spec, exited: make(chan struct{}), stdio: &stdio{child: [3]int{-1, -1, -1}}}
-	child := &p.stdio.child
+	p := &process{spec: &spec, exited: make(chan struct{}), stdio: &stdio{child: []int{-1, -1, -1}}}
+	child := p.stdio.child
 	child[0], err = memfd(c.hookState)
 	for fd := 1; fd < 3 && err == nil; fd++ {
 		child[fd], err = unix.FcntlInt(uintptr(out), unix.F_DUPFD_CLOEXEC, 0)

@@ -30,7 +30,7 @@ func TestCloneInside(t *testing.T) {
 	defer l.out.Close()
 	p := spec("/bin/sh", "-c", "readlink /proc/self/ns/user; echo $$; hostname inside && hostname; exit 7")
 	p.Capabilities.Effective, p.Capabilities.Permitted, p.Capabilities.Bounding = 1<<unix.CAP_SYS_ADMIN, 1<<unix.CAP_SYS_ADMIN, 1<<unix.CAP_SYS_ADMIN
-	l.process = &process{spec: p, exited: make(chan struct{}), stdio: &stdio{child: [3]int{devNull(t), pipe[1], devNull(t)}}}
+	l.process = &process{spec: p, exited: make(chan struct{}), stdio: &stdio{child: []int{devNull(t), pipe[1], devNull(t)}}}
 	if l.exit, err = l.cloneInside(reaper(), other.pidfd, unix.CLONE_NEWUTS|unix.CLONE_NEWPID, -1); err != nil {
 		t.Fatal(err)
 	}

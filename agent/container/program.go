@@ -34,7 +34,7 @@ type program struct {
 	steps    [maxSteps]step
 }
 
-const maxSteps = 160
+const maxSteps = 200
 
 // cloneArgs is struct clone_args of clone3(2), version 2.
 type cloneArgs struct {

@@ -56,7 +56,7 @@ func launchFenced(t *testing.T, p *api.Process, f *fence, path string, flags uin
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.process = &process{spec: p, exited: make(chan struct{}), stdio: &stdio{child: [3]int{devNull(t), pipe[1], errOut}}}
+	l.process = &process{spec: p, exited: make(chan struct{}), stdio: &stdio{child: []int{devNull(t), pipe[1], errOut}}}
 	if l.exit, err = l.clone(reaper(), flags, -1); err != nil {
 		skipIfEmulated(t, err) // clone3
 		t.Fatal(err)

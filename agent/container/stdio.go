@@ -28,7 +28,7 @@ type Streams func(fd int) (Stream, error)
 // closed its side.
 type stdio struct {
 	master  *os.File // of a terminal
-	child   [3]int   // what the process gets as 0, 1, 2
+	child   []int    // what the process gets as 0, 1, 2 and so on
 	ours    []*os.File
 	outputs []*output
 	streams []Stream
@@ -37,8 +37,12 @@ type stdio struct {
 // openStdio prepares the descriptors of a process; a terminal is opened in the
 // calling thread's mount namespace, whose /dev/pts the container sees.
 func openStdio(p *api.Process, streams Streams) (*stdio, error) {
-	s := &stdio{}
-	if err := s.open(p, streams); err != nil {
+	s := &stdio{child: make([]int, 3)}
+	err := s.open(p, streams)
+	if err == nil {
+		err = s.openDescriptors(p, streams)
+	}
+	if err != nil {
 		s.close()
 		return nil, fmt.Errorf("standard i/o: %w", err)
 	}
@@ -118,7 +122,7 @@ func (s *stdio) openTerminal(p *api.Process, streams Streams) error {
 	if errno != 0 {
 		return fmt.Errorf("terminal: %w", errno)
 	}
-	s.child = [3]int{int(peer), int(peer), int(peer)}
+	s.child = []int{int(peer), int(peer), int(peer)}
 	if err := unix.Fchown(int(peer), int(p.UID), -1); err != nil {
 		return err
 	}

@@ -218,6 +218,33 @@ func TestTerminal(t *testing.T) {
 	term.check(t, "ls\r\nfile\r\n")
 }
 
+func TestDescriptors(t *testing.T) {
+	streams := []*stream{{}, {}, {}, {in: strings.NewReader("read")}, {}, {in: strings.NewReader("both")}}
+	s := opened(t, &api.Process{Stdin: true, SeparateStderr: true, Descriptors: []uint32{api.Reads, api.Writes, api.Reads | api.Writes}}, streams...)
+	for _, fd := range s.child[3:] {
+		if fd < 6 {
+			t.Errorf("descriptor %d would be closed by putting another in its place", fd)
+		}
+	}
+	for fd, want := range map[int]string{3: "read", 5: "both"} {
+		buf := make([]byte, 16)
+		n, err := unix.Read(s.child[fd], buf)
+		end, _ := unix.Read(s.child[fd], buf[n:])
+		if string(buf[:max(n, 0)]) != want || err != nil || end != 0 {
+			t.Errorf("the process reads %q from %d, then %d, %v", buf[:max(n, 0)], fd, end, err)
+		}
+	}
+	write(t, s.child[4], "written")
+	write(t, s.child[5], "answer")
+	s.started()
+	finished(t, s)
+	streams[4].check(t, "written")
+	streams[5].check(t, "answer")
+	if _, err := openStdio(&api.Process{Descriptors: []uint32{4}}, func(int) (Stream, error) { return &stream{}, nil }); err == nil {
+		t.Error("access 4 is none")
+	}
+}
+
 func TestMissingStream(t *testing.T) {
 	for _, p := range []*api.Process{{}, {Terminal: true}, {Stdin: true}} {
 		_, err := openStdio(p, func(int) (Stream, error) { return nil, errors.New("the host opened none") })

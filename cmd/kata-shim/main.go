@@ -22,6 +22,7 @@ func main() {
 	exec := flag.String("exec", "", "process in the container; empty is its first")
 	terminal := flag.Bool("terminal", false, "the process has a terminal")
 	console := flag.String("console-socket", "", "socket of the engine that takes the terminal")
+	more := flag.Int("descriptors", 0, "number of descriptors, from 4 on, that the process gets as 3 and up")
 	flag.Parse()
-	os.Exit(shim.Main(state.At(*root, *id), *exec, *terminal, *console))
+	os.Exit(shim.Main(state.At(*root, *id), *exec, *terminal, *console, *more))
 }

@@ -85,6 +85,7 @@ func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	c.Request.Process.Descriptors = req.Descriptors
 	if opts.Machine.Disks, err = openDisks(c, opts.Driver.Name(), opts.Capabilities); err != nil {
 		return nil, nil, err
 	}
@@ -120,7 +121,7 @@ func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
 }
 
 // created is what there is to know of a new container.
-func created(b *oci.Bundle, sb *sandbox.Sandbox, c *compile.Container, stdio *sandbox.Stdio) (*owner, *CreatedInfo) {
+func created(b *oci.Bundle, sb *sandbox.Sandbox, c *compile.Container, stdio sandbox.Stdio) (*owner, *CreatedInfo) {
 	o := newOwner(c.Request.ID, sb)
 	o.resources = b.Spec.Linux.Resources
 	o.add("", stdio)

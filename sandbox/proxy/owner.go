@@ -41,7 +41,7 @@ type owner struct {
 
 // process is one process of the container, the first under the name "".
 type process struct {
-	stdio   *sandbox.Stdio
+	stdio   sandbox.Stdio
 	standin int // the host's process that waits for it, once one does
 	exited  chan struct{}
 	exit    ExitInfo
@@ -57,7 +57,7 @@ func newOwner(id string, sb *sandbox.Sandbox) *owner {
 }
 
 // add registers a process and waits for its end.
-func (o *owner) add(name string, stdio *sandbox.Stdio) {
+func (o *owner) add(name string, stdio sandbox.Stdio) {
 	p := &process{stdio: stdio, exited: make(chan struct{}), claimed: make(chan struct{}), waited: make(chan struct{})}
 	o.mu.Lock()
 	o.procs[name] = p
@@ -199,6 +199,7 @@ func (o *owner) exec(ctx context.Context, req *Request) error {
 	if err != nil {
 		return err
 	}
+	p.Descriptors = req.Descriptors
 	stdio, err := o.sb.Exec(ctx, &api.ExecRequest{ID: o.id, Exec: req.Exec, Process: *p, Cgroup: req.Cgroup})
 	if err != nil {
 		return err
@@ -263,7 +264,7 @@ func (o *owner) wait(c *Conn, req *Request) {
 // stdio makes the connection one of the process' streams.
 func (o *owner) stdio(c *Conn, req *Request) {
 	p, err := o.process(req.Exec)
-	if err == nil && (req.FD < 0 || req.FD > 2 || p.stdio[req.FD] == nil) {
+	if err == nil && (req.FD < 0 || req.FD >= len(p.stdio) || p.stdio[req.FD] == nil) {
 		err = fmt.Errorf("the process has no stream %d", req.FD)
 	}
 	if err != nil {
@@ -273,9 +274,13 @@ func (o *owner) stdio(c *Conn, req *Request) {
 	if err := c.send(&Response{}); err != nil {
 		return
 	}
-	o.last.Add(1)
-	defer o.last.Done()
 	st := p.stdio[req.FD]
+	o.last.Add(1)
+	if req.FD > 2 {
+		o.bothWays(c, st)
+		return
+	}
+	defer o.last.Done()
 	if req.FD == 0 {
 		_, _ = io.Copy(struct{ io.Writer }{st}, c)
 		if p.stdio[1] != st { // a terminal is not hung up
@@ -287,4 +292,20 @@ func (o *owner) stdio(c *Conn, req *Request) {
 		st.Close() // the reader went away: the process is to learn it
 	}
 	_ = c.CloseWrite()
+}
+
+// bothWays carries a descriptor whose use is the process' and the shim's affair.
+func (o *owner) bothWays(c *Conn, st *sandbox.Stream) {
+	in := make(chan struct{})
+	go func() {
+		defer close(in)
+		_, _ = io.Copy(struct{ io.Writer }{st}, c)
+		_ = st.CloseWrite()
+	}()
+	if _, err := io.Copy(c.UnixConn, struct{ io.Reader }{st}); err != nil {
+		st.Close()
+	}
+	_ = c.CloseWrite()
+	o.last.Done() // what the process may still have to read keeps nobody
+	<-in
 }

@@ -171,6 +171,7 @@ func (p *pod) create(req *CreateRequest) (_ *owner, _ *net.UnixListener, _ *Crea
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %w", oci.ConfigName, err)
 	}
+	c.Request.Process.Descriptors = req.Descriptors
 	if err := noHotDisks(c); err != nil {
 		return nil, nil, nil, err
 	}

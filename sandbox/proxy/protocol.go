@@ -28,7 +28,7 @@ const (
 	Start   Operation = "start"   //
 	Status  Operation = "status"  //
 	Signal  Operation = "signal"  // Signal, All, Exec
-	Exec    Operation = "exec"    // Process, Exec, Cgroup
+	Exec    Operation = "exec"    // Process, Exec, Cgroup, Descriptors
 	Wait    Operation = "wait"    // Exec; the caller's end is the process' end
 	Resize  Operation = "resize"  // Rows, Columns, Exec
 	List    Operation = "list"    //
@@ -46,6 +46,8 @@ type Request struct {
 	FD     int       `json:"fd,omitempty"`
 	// Cgroup is where Exec puts the process, below the container's own.
 	Cgroup string `json:"cgroup,omitempty"`
+	// Descriptors say what Exec's process does with 3 and up (api.Reads, api.Writes).
+	Descriptors []uint32 `json:"descriptors,omitempty"`
 	// IgnorePaused lets Exec wait until a paused container goes on.
 	IgnorePaused bool           `json:"ignorePaused,omitempty"`
 	Rows         uint32         `json:"rows,omitempty"`
@@ -70,6 +72,8 @@ type CreateRequest struct {
 	// containers' state.
 	Joins compile.Joins `json:"joins,omitempty"`
 	Root  string        `json:"root,omitempty"`
+	// Descriptors say what the process does with 3 and up (api.Reads, api.Writes).
+	Descriptors []uint32 `json:"descriptors,omitempty"`
 	// Network says that the proxy inherits the network namespace to take over.
 	Network bool `json:"network,omitempty"`
 }

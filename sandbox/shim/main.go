@@ -11,10 +11,16 @@ import (
 // is empty when all is well. Then it closes it.
 const readyFD = 3
 
-// Main is the life of kata-shim; the result is its exit code.
-func Main(dir state.Dir, exec string, terminal bool, consoleSocket string) int {
+// Main is the life of kata-shim; the result is its exit code. more is the number of
+// descriptors, from the one after readyFD on, that the process gets besides standard I/O.
+func Main(dir state.Dir, exec string, terminal bool, consoleSocket string, more int) int {
 	ready := os.NewFile(readyFD, "ready")
-	s, err := attach(Options{Dir: dir, Exec: exec, Terminal: terminal, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, consoleSocket)
+	o := Options{Dir: dir, Exec: exec, Terminal: terminal, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	var s *Shim
+	var err error
+	if o.More, err = Inherited(readyFD+1, more); err == nil {
+		s, err = attach(o, consoleSocket)
+	}
 	if err != nil {
 		fmt.Fprintln(ready, err)
 		return 1

@@ -22,6 +22,8 @@ type Options struct {
 	Stdin   *os.File
 	Stdout  *os.File
 	Stderr  *os.File
+	// More are the descriptors that the process gets as 3 and up.
+	More []Descriptor
 }
 
 // Shim is attached to a process.
@@ -41,6 +43,11 @@ func Attach(o Options) (*Shim, error) {
 	var err error
 	if s.wait, err = proxy.Dial(o.Dir); err != nil {
 		return nil, err
+	}
+	for i, d := range o.More {
+		if err := s.carry(3+i, d); err != nil {
+			return nil, err
+		}
 	}
 	if o.Terminal {
 		in, err := s.stream(0)

@@ -148,7 +148,8 @@ func TestExecRefusals(t *testing.T) {
 		{"unknown capability", 255, "CAP_NONE", []string{"--cap", "CAP_NONE", id, "true"}},
 		{"terminal without a socket", 255, "--console-socket", []string{"--tty", "--detach", id, "sh"}},
 		{"terminal without a terminal", 255, "not a terminal", []string{"--tty", id, "sh"}},
-		{"descriptors", 1, "descriptors", []string{"--preserve-fds", "1", id, "true"}},
+		{"descriptor that is not open", 255, "--preserve-fds 9", []string{"--preserve-fds", "9", id, "true"}},
+		{"too many descriptors", 255, "more than 32", []string{"--preserve-fds", "33", id, "true"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h.fails(tc.code, []string{tc.want}, append([]string{"exec"}, tc.args...)...)

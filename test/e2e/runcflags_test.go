@@ -67,9 +67,6 @@ func runcFlags(lines []string) []string {
 
 // refusedFlags are those of runc that kata-runtime knows and refuses by their name.
 var refusedFlags = map[string]string{
-	"create --preserve-fds":    "no host descriptor in a virtual machine",
-	"run --preserve-fds":       "no host descriptor in a virtual machine",
-	"exec --preserve-fds":      "no host descriptor in a virtual machine",
 	"exec --process-label":     "no SELinux in the guest",
 	"exec --apparmor":          "no AppArmor in the guest",
 	"spec --rootless":          "machines are made by root",
@@ -83,7 +80,7 @@ func TestFlagsOfRunc(t *testing.T) {
 	resources := filepath.Join(dir, "resources.json")
 	writeFile(t, resources, "{}")
 	values := map[string]string{"--format": "json", "-f": "json", "--interval": "1s", "--resources": resources, "-r": resources,
-		"--bundle": dir, "-b": dir, "--cap": "CAP_KILL", "-c": "CAP_KILL", "--blkio-weight": "100", "--log-format": "json",
+		"--bundle": dir, "-b": dir, "--cap": "CAP_KILL", "-c": "CAP_KILL", "--blkio-weight": "100", "--log-format": "json", "--preserve-fds": "0",
 		"--root": h.root, "--log": filepath.Join(dir, "log")}
 	for _, line := range runcHelp(t, "COMMANDS") {
 		verb, _, _ := strings.Cut(strings.TrimSpace(line), " ")

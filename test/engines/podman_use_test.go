@@ -2,17 +2,21 @@ package engines
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"kata/test/loop"
 )
 
 func TestPodmanUse(t *testing.T) {
 	for name, test := range map[string]func(podman){
 		"exec": testExec, "follow": testFollow, "attach": testAttach, "directories": testDirectories, "refusals": testRefusals, "memory": testMemory, "update": testUpdate,
+		"devices": testDevices, "descriptors": testDescriptors,
 	} {
 		t.Run(name, func(t *testing.T) { test(newPodman(t)) })
 	}
@@ -140,5 +144,40 @@ func testMemory(p podman) {
 	p.start("memory", "--memory", "32m", "--memory-swap", "32m", p.image, "tail", "/dev/zero")
 	if out := strings.TrimSpace(p.ok("wait", "memory")); out != "137" {
 		p.t.Errorf("exit code %s, want 137", out)
+	}
+}
+
+// testDevices writes to a disk of the host's and opens a device that the guest has too.
+func testDevices(p podman) {
+	d := loop.New(p.t, 1<<20)
+	run := func(access, command string) (string, int) {
+		return p.do("run", "--rm", "--network", "none", "--device", d.Path+":/dev/xvda:"+access, "--device", "/dev/fuse", p.image, "sh", "-c", command)
+	}
+	if out, code := run("rwm", "printf text >/dev/xvda && : <>/dev/fuse && stat -c %t,%T /dev/fuse"); code != 0 || out != "a,e5\n" {
+		p.t.Errorf("exit code %d: %q", code, out)
+	}
+	if b, err := os.ReadFile(d.Path); err != nil || !bytes.HasPrefix(b, []byte("text\x00")) {
+		p.t.Errorf("the disk does not have what was written: %v", err)
+	}
+	if out, code := run("r", "head -c 4 /dev/xvda; : >/dev/xvda"); code == 0 || !strings.HasPrefix(out, "text") {
+		p.t.Errorf("a disk that may only be read: exit code %d: %q", code, out)
+	}
+}
+
+// testDescriptors gives a container a pipe besides standard I/O.
+func testDescriptors(p podman) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer r.Close()
+	_, err = w.WriteString("through a pipe\n")
+	if err = errors.Join(err, w.Close()); err != nil {
+		p.t.Fatal(err)
+	}
+	c := p.cmd("run", "--rm", "--network", "none", "--preserve-fds", "1", p.image, "sh", "-c", "cat <&3")
+	c.ExtraFiles = []*os.File{r}
+	if out, err := c.CombinedOutput(); err != nil || string(out) != "through a pipe\n" {
+		p.t.Errorf("%q, %v", out, err)
 	}
 }

@@ -148,7 +148,7 @@ func container(t *testing.T, id, script string, change func(*oci.Bundle)) *compi
 }
 
 // start creates and starts a container.
-func start(t *testing.T, sb *sandbox.Sandbox, c *compile.Container) *sandbox.Stdio {
+func start(t *testing.T, sb *sandbox.Sandbox, c *compile.Container) sandbox.Stdio {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
