@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,4 +100,18 @@ func TestMemoryLimitHolds(t *testing.T) {
 	}), h.newID())
 	equal(t, "exit code", r.code, 137)
 	contains(t, "stderr", r.stderr, "out of memory")
+}
+
+// Without a pid namespace of its own, a container leaves its orphans to the guest's
+// first process.
+func TestOrphansAreReaped(t *testing.T) {
+	h := newHost(t)
+	without := func(s *specs.Spec) {
+		s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.PIDNamespace })
+	}
+	id := h.start(without)
+	h.must("exec", id, "sh", "-c", "for i in 1 2 3; do sh -c 'sleep 0.01 & exit'; done")
+	eventually(t, "no process is left, dead or alive", func() bool {
+		return h.must("exec", id, "sh", "-c", "ps -o stat,args | grep -c -e '^Z' -e '[s]leep 0.01'; :") == "0\n"
+	})
 }

@@ -132,3 +132,29 @@ func TestTerminalRefusals(t *testing.T) {
 	h.fails(1, []string{"--console-socket"}, "create", "--console-socket", missing, "--bundle", bundle(t), id)
 	h.wantNothing()
 }
+
+// TestJobControl stops a job from the keyboard, lets it go on, and interrupts it; a
+// resized terminal is a signal, too.
+func TestJobControl(t *testing.T) {
+	h := newHost(t)
+	socket, receive := consoleSocket(t)
+	id := h.create(bundle(t, args("sh"), terminalOn), "--console-socket", socket)
+	term := receive()
+	h.must("start", id)
+	pid := h.state(id).PID
+	state := func() string { return h.must("exec", id, "sh", "-c", "ps -o stat,args | grep '[s]leep 1000001'; :") }
+	term.Type(t, "sleep 1000001\n")
+	eventually(t, "it sleeps", func() bool { return strings.HasPrefix(state(), "S") })
+	term.Type(t, "\x1a")
+	term.Expect(t, "Stopped")
+	equal(t, "state", state()[:1], "T")
+	term.Type(t, "fg\n")
+	eventually(t, "it sleeps again", func() bool { return strings.HasPrefix(state(), "S") })
+	term.Type(t, "\x03")
+	eventually(t, "it is gone", func() bool { return state() == "" })
+	term.Type(t, "exec sh -c 'trap \"echo wind''ow; exit 9\" WINCH; echo re''ady; while :; do sleep 0.01; done'\n")
+	term.Expect(t, "ready\r\n")
+	term.Resize(t, 40, 100)
+	term.Expect(t, "window\r\n")
+	equal(t, "exit code of the shim", waitPID(t, pid), 9)
+}
