@@ -1,5 +1,6 @@
 # make           the commands, into bin/; needs nothing but Go
 # make guest     what a machine boots: kernels and agent, into bin/guest/
+# make qemu      a QEMU that has what machines need and no more, into bin/guest/
 # make guest-arm64       the same for machines of another architecture, by emulation
 # make demo      containers in machines, shown and checked
 # make test      everything that must hold
@@ -32,7 +33,7 @@ say = @printf '==> %s\n' '$(1)' >&2
 
 # Two set-ups or two builds at once would only get into each other's way.
 .NOTPARALLEL:
-.PHONY: all guest guest-arm64 demo test test-engines test-emulation conformance-oci bench lint fmt install clean
+.PHONY: all guest guest-arm64 qemu demo test test-engines test-emulation conformance-oci bench lint fmt install clean
 
 all:
 	$(call say,building the commands)
@@ -60,6 +61,14 @@ guest-arm64: setup-build setup-arm64
 	kernel=$$(guest/kernel/build.sh arm64)
 	cp --remove-destination "$$kernel" bin/guest/linux-arm64
 	GOOS=linux GOARCH=arm64 $(GOBUILD) -o bin/guest/kata-agent-arm64 ./cmd/kata-agent
+
+# QEMU with what machines need and no more. It is used where it is; else the
+# distribution's is.
+qemu: setup-qemu
+	$(call say,building QEMU)
+	mkdir -p bin/guest
+	program=$$(packaging/qemu/build.sh)
+	cp --remove-destination "$$program" bin/guest/
 
 # A first look waits for one kernel only.
 demo: MACHINES = $(shell hack/machine.sh)
@@ -95,7 +104,7 @@ test-engines: setup-engines all guest
 
 # What make test runs with the best machine of the host, with QEMU's emulation; and
 # machines of another architecture.
-test-emulation: setup-test setup-emulation all guest guest-arm64
+test-emulation: setup-test setup-emulation all guest guest-arm64 qemu
 	$(call say,go test: emulated machines)
 	KATA_TEST_HYPERVISOR=qemu go test -count=1 -timeout 60m ./test/e2e 2>&1 | tee bin/emulation.log
 	go test -count=1 -timeout 15m ./vm/qemu 2>&1 | tee -a bin/emulation.log

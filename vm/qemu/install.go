@@ -17,12 +17,24 @@ import (
 	"kata/vm/template"
 )
 
-// Places of distributions, in order of preference.
+// Places, in order of preference: QEMU may be one of our own (packaging/qemu), beside the
+// guest's files; all else is the distribution's.
 var (
-	binaryDirs   = []string{"/usr/bin", "/usr/local/bin"}
+	binaryDirs   = append(ownDirs(), "/usr/bin", "/usr/local/bin")
 	firmwareDirs = []string{"/usr/share/qemu", "/usr/local/share/qemu", "/usr/share/qemu-kvm"}
 	moduleDirs   = []string{"/usr/lib/*/qemu", "/usr/lib64/qemu", "/usr/lib/qemu", "/usr/lib64/qemu-kvm"}
 )
+
+// ownDirs are where the guest's files are, as seen from the running program: in a source
+// tree, and in an installation.
+func ownDirs() []string {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	dir := filepath.Dir(exe)
+	return []string{filepath.Join(dir, "guest"), filepath.Join(dir, "../share/kata"), filepath.Join(dir, "../../share/kata")}
+}
 
 // findBinary returns the path of QEMU. Error: vm.Unavailable.
 func (t *target) findBinary() (string, error) {
@@ -51,6 +63,11 @@ func (t *target) installation(accel accelerator) ([]template.Input, error) {
 	if err := t.examine(binary, accel); err != nil {
 		return nil, err
 	}
+	return t.consistsOf(binary, accel)
+}
+
+// consistsOf is the installation of a QEMU that works.
+func (t *target) consistsOf(binary string, accel accelerator) ([]template.Input, error) {
 	files := []template.Input{{Path: binary, Place: binaryPath}}
 	for _, name := range t.firmware {
 		source, err := find(firmwareDirs, name)
@@ -60,15 +77,15 @@ func (t *target) installation(accel accelerator) ([]template.Input, error) {
 		}
 		files = append(files, template.Input{Path: source, Place: firmwarePath + "/" + name})
 	}
-	// Where an accelerator is no module, it is part of the binary.
-	module := t.module(accel) + ".so"
-	if source, err := find(moduleDirs, module); err == nil {
-		files = append(files, template.Input{Path: source, Place: modulePath + "/" + module})
-	}
 	libraries, err := libraries(binary)
 	if err != nil {
 		return nil, &vm.Unavailable{Driver: Name, Kind: check.ProgramBroken, Err: err, Cause: "QEMU's libraries: " + err.Error(),
 			Remedy: "install QEMU again"}
+	}
+	// Where an accelerator is no module, it is part of the binary, as in a static one.
+	module := t.module(accel) + ".so"
+	if source, err := find(moduleDirs, module); err == nil && len(libraries) > 0 {
+		files = append(files, template.Input{Path: source, Place: modulePath + "/" + module})
 	}
 	for _, path := range libraries {
 		files = append(files, template.Input{Path: path, Place: path})
