@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,9 +22,10 @@ import (
 
 // createFlags are what create and run have in common.
 type createFlags struct {
-	bundle, consoleSocket, pidFile string
-	detach, keep                   bool
-	preserve                       uint
+	bundle, consoleSocket string
+	detach, keep          bool
+	preserve              uint
+	announcement
 }
 
 func (c *createFlags) register(fs *flag.FlagSet) {
@@ -33,7 +33,7 @@ func (c *createFlags) register(fs *flag.FlagSet) {
 		fs.StringVar(&c.bundle, name, "", "bundle directory (default: the current one)")
 	}
 	fs.StringVar(&c.consoleSocket, "console-socket", "", "unix socket that receives the terminal")
-	fs.StringVar(&c.pidFile, "pid-file", "", "file for the process id")
+	c.announcement.register(fs)
 	fs.Bool("no-pivot", false, "accepted for compatibility: the guest always pivots")
 	fs.Bool("no-new-keyring", false, "accepted for compatibility")
 	fs.Bool("no-subreaper", false, "accepted for compatibility")
@@ -214,7 +214,7 @@ func connection() (*proxy.Conn, *os.File, error) {
 
 // commit writes the record, runs the hooks that belong to the creation, and lets
 // the proxy go on by itself. pid is the host process that stands for the container.
-func (k *created) commit(pid int, pidFile string) error {
+func (k *created) commit(pid int, a *announcement) error {
 	k.closeNetwork()
 	k.record.Shim = state.Identify(pid)
 	if err := k.dir.Save(k.record); err != nil {
@@ -223,26 +223,11 @@ func (k *created) commit(pid int, pidFile string) error {
 	if err := createHooks(k.record); err != nil {
 		return err
 	}
-	if pidFile != "" {
-		if err := writePIDFile(pidFile, pid); err != nil {
-			return err
-		}
+	if err := a.make(pid, "standard"); err != nil {
+		return err
 	}
 	defer k.ack.Close()
 	return k.ack.Acknowledge()
-}
-
-// writePIDFile puts the file in place in one step: engines watch for it.
-func writePIDFile(file string, pid int) error {
-	tmp := filepath.Join(filepath.Dir(file), "."+filepath.Base(file))
-	if err := os.WriteFile(tmp, []byte(strconv.Itoa(pid)), 0o644); err != nil {
-		return fmt.Errorf("--pid-file: %w", err)
-	}
-	if err := os.Rename(tmp, file); err != nil {
-		_ = os.Remove(tmp)
-		return fmt.Errorf("--pid-file: %w", err)
-	}
-	return nil
 }
 
 // checkTerminal refuses combinations that would leave a terminal without an owner.

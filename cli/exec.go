@@ -51,7 +51,7 @@ func cmdExec(a *app, args []string) error {
 	fs := newFlags("exec")
 	var e execFlags
 	fs.StringVar(&e.consoleSocket, "console-socket", "", "unix socket that receives the terminal")
-	fs.StringVar(&e.pidFile, "pid-file", "", "file for the process id")
+	e.announcement.register(fs)
 	e.registerPreserve(fs)
 	for _, n := range []string{"detach", "d"} {
 		fs.BoolVar(&e.detach, n, false, "do not wait for the process")
@@ -144,16 +144,13 @@ func (a *app) exec(id string, e *execFlags, args []string) error {
 	}
 	if e.detach {
 		pid, err := a.startShim(dir, id, shimOptions{exec: name, terminal: p.Terminal, consoleSocket: e.consoleSocket, more: more})
-		if err == nil && e.pidFile != "" {
-			err = writePIDFile(e.pidFile, pid)
+		if err == nil {
+			err = e.announcement.make(pid, "setns")
 		}
 		return err
 	}
 	status, err := a.relay(shim.Options{Dir: dir, Exec: name, Terminal: p.Terminal, More: more}, func() error {
-		if e.pidFile != "" {
-			return writePIDFile(e.pidFile, os.Getpid())
-		}
-		return nil
+		return e.announcement.make(os.Getpid(), "setns")
 	})
 	return a.result(status, err)
 }

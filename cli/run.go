@@ -37,7 +37,7 @@ func (a *app) leave(k *created, c *createFlags) error {
 		pid, err = a.startShim(k.dir, k.record.ID, shimOptions{terminal: terminal, consoleSocket: c.consoleSocket, more: k.more, ns: shimNamespaces(k.bundle.Spec, k.netns)})
 	}
 	if err == nil {
-		if err = k.commit(pid, c.pidFile); err != nil {
+		if err = k.commit(pid, &c.announcement); err != nil {
 			k.record.Shim.End(0) // it would complain of the end of the sandbox
 		}
 	}
@@ -100,7 +100,7 @@ func (a *app) foreground(k *created, c *createFlags) error {
 		return errors.Join(err, a.discard(k))
 	}
 	status, err := a.relay(shim.Options{Dir: k.dir, Terminal: terminal, More: k.more}, func() error {
-		if err := k.commit(os.Getpid(), c.pidFile); err != nil {
+		if err := k.commit(os.Getpid(), &c.announcement); err != nil {
 			return err
 		}
 		return start(k.dir, k.record)

@@ -12,6 +12,7 @@ func TestInterfaceAttributes(t *testing.T) {
 	ip(t, "-n", w.pod, "link", "set", "eth0", "mtu", "1400")
 	ip(t, "-n", w.pod, "neigh", "add", "10.99.0.9", "lladdr", "02:00:00:00:00:09", "dev", "eth0", "nud", "permanent")
 	w.macvlan("mac0")
+	w.settle("mac0")
 	before := w.state()
 	id := h.start(w.namespace(), capabilities("CAP_NET_RAW"))
 	contains(t, "eth0", h.must("exec", id, "ip", "link", "show", "eth0"), "mtu 1400")

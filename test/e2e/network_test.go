@@ -43,12 +43,18 @@ func newWire(t *testing.T) *wire {
 	ip(t, "-n", w.peer, "link", "set", "lo", "up")
 	w.link("eth0", 0)
 	ip(t, "-n", w.pod, "route", "add", "default", "via", "10.99.0.1")
-	// It takes a moment to notice its other end, and to be sure of its link-local address.
+	w.settle("eth0")
+	return w
+}
+
+// settle waits for an interface of the pod: it takes a moment to notice its other end,
+// and to be sure of its link-local address.
+func (w *wire) settle(name string) {
+	w.t.Helper()
 	for settled := false; !settled; time.Sleep(10 * time.Millisecond) {
-		now := ip(t, "-n", w.pod, "addr")
+		now := ip(w.t, "-n", w.pod, "addr", "show", name)
 		settled = strings.Contains(now, "state UP") && strings.Contains(now, "fe80:") && !strings.Contains(now, "tentative")
 	}
-	return w
 }
 
 // link adds a veth pair; the n-th one has the networks 10.(99+n).0.0/24 and fd(99+n)::/64.

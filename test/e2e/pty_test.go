@@ -16,17 +16,7 @@ import (
 // consoleSocket listens as an engine does; receive returns the terminal that comes.
 func consoleSocket(t *testing.T) (path string, receive func() *terminal.Terminal) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "kc") // short: a socket's name has 108 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	path = filepath.Join(dir, "console.sock")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
+	path, l := engineSocket(t)
 	return path, func() *terminal.Terminal {
 		t.Helper()
 		f, err := receiveFile(l)
@@ -35,6 +25,23 @@ func consoleSocket(t *testing.T) (path string, receive func() *terminal.Terminal
 		}
 		return terminal.New(t, f)
 	}
+}
+
+// engineSocket is one that an engine listens on.
+func engineSocket(t *testing.T) (path string, l *net.UnixListener) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "kc") // short: a socket's name has 108 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path = filepath.Join(dir, "engine.sock")
+	l, err = net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return path, l
 }
 
 func receiveFile(l *net.UnixListener) (*os.File, error) {

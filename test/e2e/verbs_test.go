@@ -118,6 +118,37 @@ func TestRunDetached(t *testing.T) {
 	equal(t, "exit code of the shim", waitPID(t, pid), 3)
 }
 
+// A newer runc sends a descriptor of the process besides its number.
+func TestPidfdSocket(t *testing.T) {
+	h := newHost(t)
+	socket, l := engineSocket(t)
+	received := func() int {
+		t.Helper()
+		f, err := receiveFile(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		_, rest, _ := strings.Cut(readFile(t, fmt.Sprintf("/proc/self/fdinfo/%d", f.Fd())), "\nPid:\t")
+		pid, _, _ := strings.Cut(rest, "\n")
+		n, err := strconv.Atoi(pid)
+		if err != nil {
+			t.Errorf("what came is no pidfd: %v", err)
+		}
+		return n
+	}
+	id := h.create(bundle(t), "--pidfd-socket", socket)
+	equal(t, "process", received(), h.state(id).PID)
+	h.must("start", id)
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	h.must("exec", "--detach", "--pidfd-socket", socket, "--pid-file", pidFile, id, "sleep", "1000001")
+	equal(t, "process of exec", received(), readPID(t, pidFile))
+	h.fails(255, []string{"--pidfd-socket", "no such file"}, "exec", "--pidfd-socket", socket+".missing", id, "true")
+	other := h.newID()
+	h.fails(1, []string{"--pidfd-socket", "no such file"}, "create", "--pidfd-socket", socket+".missing", "--bundle", bundle(t), other)
+	h.fails(1, []string{"does not exist"}, "state", other)
+}
+
 func TestRunKeep(t *testing.T) {
 	h := newHost(t)
 	id := h.newID()
