@@ -199,9 +199,9 @@ func (c *Cgroup) mkdir(root, dir string) error {
 	return nil
 }
 
-// Close frees the descriptors, not the cgroup.
+// Close frees the descriptors, not the cgroup. A nil one has none.
 func (c *Cgroup) Close() {
-	if c.unified != nil {
+	if c != nil && c.unified != nil {
 		c.unified.Close()
 	}
 }

@@ -54,6 +54,7 @@ type Sandbox struct {
 	agent   api.Agent
 	cgroup  *jail.Cgroup
 	tail    *vm.ConsoleTail
+	begun   time.Time // when the monitor ran, or the machine was claimed
 	network *network.Takeover
 	names   nameServers
 	serials []string // of the disks
@@ -68,85 +69,117 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 // Boot starts the machine and waits until its agent has prepared the guest.
 // Nothing is left behind when it fails. Errors: vm.BootError.
 func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
-	begin := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.BootTimeout, vm.ErrBootTimeout)
-	s := &Sandbox{Isolation: o.Capabilities.Isolation, Driver: o.Driver.Name(), Arch: o.Machine.Arch, tail: &vm.ConsoleTail{}, network: o.Network,
-		places: firstPlaces(o.Machine.Shares)}
-	if o.CgroupPath != "" {
-		if s.cgroup, err = jail.NewCgroup(o.CgroupPath, o.Limits); err != nil {
-			cancel()
-			return nil, &vm.BootError{Phase: vm.PhasePrepare, Cause: err}
-		}
-		defer s.cgroup.Close()
+	defer cancel()
+	s := &Sandbox{Isolation: o.Capabilities.Isolation, Driver: o.Driver.Name(), tail: &vm.ConsoleTail{}}
+	keep, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer s.unless(ctx, &err, giveUp)()
+	if err = s.take(&o); err != nil {
+		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			cancel()
+	if err = s.start(keep, o.Driver, o.Machine); err != nil {
+		return nil, err
+	}
+	if err = s.greet(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.prepare(ctx, o.Hostname)
+}
+
+// unless ends what a sandbox has when its start fails, or when ctx ends before the
+// start has succeeded.
+func (s *Sandbox) unless(ctx context.Context, err *error, giveUp context.CancelCauseFunc) func() {
+	stop := context.AfterFunc(ctx, func() { giveUp(context.Cause(ctx)) })
+	return func() {
+		if !stop() && *err == nil {
+			*err = s.bootError(ctx, vm.PhaseAgent, context.Cause(ctx))
+		}
+		if *err != nil {
+			giveUp(*err)
 			s.Stop()
 		}
-	}()
-	o.Machine.Cgroup = s.cgroup
-	o.Machine.NICs = nics(o.Network)
-	o.Machine.Console = s.tail
+	}
+}
+
+// take makes what belongs to one pod the sandbox's, and completes the machine with it.
+func (s *Sandbox) take(o *Options) (err error) {
+	begin := time.Now()
+	s.Arch, s.network, s.places = o.Machine.Arch, o.Network, firstPlaces(o.Machine.Shares)
+	if o.CgroupPath != "" {
+		if s.cgroup, err = jail.NewCgroup(o.CgroupPath, o.Limits); err != nil {
+			return &vm.BootError{Phase: vm.PhasePrepare, Cause: err}
+		}
+	}
+	o.Machine.Cgroup, o.Machine.Console = s.cgroup, s.tail
+	if o.Network != nil {
+		o.Machine.NICs = nics(o.Network)
+	}
 	for _, d := range o.Machine.Disks {
 		s.serials = append(s.serials, d.Serial)
 	}
 	s.timings.Prepare = ms(time.Since(begin))
+	return nil
+}
+
+// start starts the machine, which lives until keep ends or Stop.
+func (s *Sandbox) start(keep context.Context, d vm.Driver, m vm.Spec) (err error) {
 	asked := time.Now()
-	// The machine outlives the start: its context ends only if the start fails.
-	machineCtx, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { giveUp(context.Cause(ctx)) })
-	defer stop()
-	if s.machine, err = o.Driver.Start(machineCtx, o.Machine); err != nil {
-		return nil, err
+	defer s.cgroup.Close()
+	if s.machine, err = d.Start(keep, m); err != nil {
+		return err
 	}
 	if n, ok := s.machine.(vm.Noted); ok {
 		s.Notes = n.Notes()
 	}
-	started := time.Now()
-	s.timings.VMM = ms(started.Sub(asked))
-	if err = s.connect(ctx, o.Hostname, started); err != nil {
-		return nil, err
-	}
-	if err = s.SyncNetwork(ctx); err != nil {
-		return nil, err
-	}
-	go s.followNetwork()
-	stop()
-	cancel()
-	return s, nil
+	s.begun = time.Now()
+	s.timings.VMM = ms(s.begun.Sub(asked))
+	return nil
 }
 
-// connect greets the agent and prepares the guest.
-func (s *Sandbox) connect(ctx context.Context, hostname string, started time.Time) error {
+// greet makes the session with the agent.
+func (s *Sandbox) greet(ctx context.Context) error {
 	var err error
 	s.session, err = channel.New(s.machine.Channel(), channel.Host)
 	if err != nil {
 		return s.bootError(ctx, vm.PhaseKernel, err)
 	}
-	s.timings.Kernel = ms(time.Since(started))
+	s.timings.Kernel = ms(time.Since(s.begun))
 	st, err := s.session.Open(channel.Header{Kind: channel.RPC, Name: "agent"})
 	if err != nil {
 		return s.bootError(ctx, vm.PhaseAgent, err)
 	}
 	s.agent = api.Agent{Conn: api.NewConn(st)}
+	return s.hello(ctx)
+}
+
+// hello asks the agent who it is.
+func (s *Sandbox) hello(ctx context.Context) error {
 	hello, err := s.agent.Hello(ctx, &api.HelloRequest{Version: api.Version})
 	if err != nil {
 		return s.bootError(ctx, vm.PhaseAgent, err)
 	}
-	s.timings.Boot = ms(time.Since(started))
+	s.timings.Boot = ms(time.Since(s.begun))
 	s.timings.Agent = s.timings.Boot - s.timings.Kernel
 	s.Guest = *hello
+	return nil
+}
+
+// prepare makes the guest that of one pod: clock, entropy, host name, share, network.
+func (s *Sandbox) prepare(ctx context.Context, hostname string) error {
 	entropy := make([]byte, 32)
 	if _, err := rand.Read(entropy); err != nil {
 		return s.bootError(ctx, vm.PhaseAgent, err)
 	}
 	share := s.machine.GuestShare()
-	err = s.agent.Sandbox(ctx, &api.SandboxRequest{TimeNs: time.Now().UnixNano(), Entropy: entropy, Hostname: hostname,
+	err := s.agent.Sandbox(ctx, &api.SandboxRequest{TimeNs: time.Now().UnixNano(), Entropy: entropy, Hostname: hostname,
 		Share: &api.Mount{Source: share.Source, Type: share.Type, Data: share.Data, Flags: share.Flags}})
 	if err != nil {
 		return s.bootError(ctx, vm.PhaseAgent, err)
 	}
+	if err := s.SyncNetwork(ctx); err != nil {
+		return err
+	}
+	go s.followNetwork()
 	return nil
 }
 

@@ -59,6 +59,9 @@ type Capabilities struct {
 	BootFactor int
 	// HotShares says that AddShare works.
 	HotShares bool
+	// Adopts says that machines can be started before it is known for whom: they are
+	// Adopters.
+	Adopts bool
 }
 
 // Driver makes machines with one virtual machine monitor.
@@ -177,7 +180,7 @@ type NIC struct {
 	// Socket is a packet socket that carries the device's frames. With the capability
 	// LongFrames each has a struct virtio_net_hdr in front (VIRTIO 1.3, section 5.1.6; 10
 	// bytes, of the host's byte order); else Ethernet's header is the first. It may be
-	// bound while the machine runs.
+	// bound while the machine runs. Nil is for a machine that is adopted later.
 	Socket *os.File
 	// MAC is the hardware address that the device starts with.
 	MAC net.HardwareAddr
@@ -220,6 +223,17 @@ type Machine interface {
 type Noted interface {
 	// Notes are sentences of one line each; none if all went as it should.
 	Notes() []string
+}
+
+// Adopter is a machine that may be started for nobody yet, without shares and with
+// network devices that have no Socket.
+type Adopter interface {
+	// Adopt gives it what belongs to one sandbox: Shares, the NICs' Sockets, Cgroup
+	// and CPUs. It is called once at most, before the guest mounts the GuestShare.
+	Adopt(s Spec) error
+	// Outdated is why it should not be adopted any more: what it was made from has
+	// changed.
+	Outdated() error
 }
 
 // ErrNoHotShares is what machines without that capability answer.

@@ -35,6 +35,8 @@ type machine struct {
 	wires   []*wire
 	failed  atomic.Pointer[error] // why the start from a template did not work
 	notes   []string
+	// template says why the one it started from is not good any more; nil without one.
+	template func() error
 }
 
 // capabilities over files whose owner the user namespace maps: what a guest's root

@@ -86,7 +86,7 @@ func (d Driver) Probe(options map[string]string) (vm.Capabilities, error) {
 
 // ProbeArch implements vm.Emulator.
 func (Driver) ProbeArch(arch string, options map[string]string) (vm.Capabilities, error) {
-	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, MaxDisks: maxDisks, HotShares: true}
+	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, MaxDisks: maxDisks, HotShares: true, Adopts: true}
 	t, err := targetOf(arch)
 	if err != nil {
 		return caps, err

@@ -23,30 +23,47 @@ type wire struct {
 
 // newWire returns QEMU's end as well, which the caller closes once QEMU has it.
 func newWire(nic vm.NIC) (*wire, *os.File, error) {
-	fd, err := unix.FcntlInt(nic.Socket.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("network device %s: %w", nic.MAC, err)
-	}
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		unix.Close(fd)
 		return nil, nil, fmt.Errorf("network device %s: %w", nic.MAC, err)
 	}
 	// Only what does not block is waited for without a thread each.
-	for _, fd := range []int{fd, fds[0]} {
-		_ = unix.SetNonblock(fd, true) // cannot fail on a socket
+	_ = unix.SetNonblock(fds[0], true) // cannot fail on a socket
+	w, guest := &wire{pair: os.NewFile(uintptr(fds[0]), "frames")}, os.NewFile(uintptr(fds[1]), "frames")
+	if err := w.connect(nic); err != nil {
+		w.close()
+		guest.Close()
+		return nil, nil, err
 	}
-	return &wire{os.NewFile(uintptr(fd), "packets"), os.NewFile(uintptr(fds[0]), "frames")}, os.NewFile(uintptr(fds[1]), "frames"), nil
+	return w, guest, nil
 }
 
-// run carries frames until close.
+// connect gives the device its packet socket, if there is one already.
+func (w *wire) connect(nic vm.NIC) error {
+	if nic.Socket == nil {
+		return nil
+	}
+	fd, err := unix.FcntlInt(nic.Socket.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("network device %s: %w", nic.MAC, err)
+	}
+	_ = unix.SetNonblock(fd, true)
+	w.packet = os.NewFile(uintptr(fd), "packets")
+	return nil
+}
+
+// run carries frames until close, once there are two ends.
 func (w *wire) run() {
-	go carry(w.pair, w.packet)
-	go carry(w.packet, w.pair)
+	if w.packet != nil {
+		go carry(w.pair, w.packet)
+		go carry(w.packet, w.pair)
+	}
 }
 
 func (w *wire) close() {
-	w.packet.Close()
+	if w.packet != nil {
+		w.packet.Close()
+	}
 	w.pair.Close()
 }
 

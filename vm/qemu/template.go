@@ -107,7 +107,7 @@ func startClone(target *target, s vm.Spec, accel accelerator, t *template.Templa
 	if s.Console != nil {
 		_, _ = s.Console.Write(t.Log)
 	}
-	m := &machine{greeted: t.Output, monitor: mon}
+	m := &machine{greeted: t.Output, monitor: mon, template: t.Check}
 	if _, err := m.run(s, cfg, end, t.StateFile); err != nil {
 		return nil, err
 	}

@@ -71,6 +71,15 @@ type Template struct {
 	MemoryFile, StateFile *os.File
 	Output, Log           []byte
 	Inputs                []Input
+
+	dir string
+}
+
+// Check says why the template is not good any more, nil if it is. It may be called after
+// Close.
+func (t *Template) Check() error {
+	_, err := load(t.dir)
+	return err
 }
 
 // Close closes the files.
@@ -214,7 +223,7 @@ func open(dir string, r *Recipe) (_ *Template, err error) {
 	if !slices.Equal(rec.Key, r.Key) {
 		return nil, errors.New("it is of another machine")
 	}
-	t := &Template{}
+	t := &Template{dir: dir}
 	defer func() {
 		if err != nil {
 			t.Close()
