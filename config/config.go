@@ -60,6 +60,9 @@ type Config struct {
 	// BootTimeout bounds the time from the start of the VMM to the agent's
 	// first answer.
 	BootTimeout time.Duration
+	// PoolSize is how many machines of a kind wait for sandboxes to come, where the
+	// driver can do that. The default is 0: none.
+	PoolSize int
 	// Debug asks for verbose logs and the guest's whole console.
 	Debug bool
 	// UML holds what only the user-mode kernel driver reads.

@@ -27,11 +27,12 @@ default_memory = 640
 default_vcpus = 2
 boot_timeout = "1m30s"
 debug = true
+pool_size = 3
 [uml]
 mode = "seccomp"
 [qemu]
 accelerator = "tcg"
-template = true
+template = false
 template_dir = "/saved"
 `)
 	got, err := Load(path)
@@ -39,7 +40,7 @@ template_dir = "/saved"
 		t.Fatal(err)
 	}
 	want := Config{Hypervisor: "uml", MinimumIsolation: "software", Kernel: "/k", Agent: "/a", DefaultMemory: 640,
-		DefaultVCPUs: 2, BootTimeout: 90 * time.Second, Debug: true, UML: UML{Mode: "seccomp"}, QEMU: QEMU{Accelerator: "tcg", Template: true, TemplateDir: "/saved"}, Source: path}
+		DefaultVCPUs: 2, BootTimeout: 90 * time.Second, Debug: true, PoolSize: 3, UML: UML{Mode: "seccomp"}, QEMU: QEMU{Accelerator: "tcg", TemplateDir: "/saved"}, Source: path}
 	if *got != want {
 		t.Errorf("got %+v\nwant %+v", *got, want)
 	}

@@ -48,6 +48,7 @@ type document struct {
 	DefaultMemory    any `toml:"default_memory"`
 	DefaultVCPUs     any `toml:"default_vcpus"`
 	BootTimeout      any `toml:"boot_timeout"`
+	PoolSize         any `toml:"pool_size"`
 	Debug            any `toml:"debug"`
 	UML              struct {
 		Mode any `toml:"mode"`
@@ -77,6 +78,7 @@ func parse(file string, data []byte) (*Config, error) {
 	p.integer("default_memory", doc.DefaultMemory, &c.DefaultMemory, 96, 1<<20, "MiB")
 	p.integer("default_vcpus", doc.DefaultVCPUs, &c.DefaultVCPUs, 1, 256, "processors")
 	p.duration("boot_timeout", doc.BootTimeout, &c.BootTimeout, 100*time.Millisecond, 10*time.Minute)
+	p.integer("pool_size", doc.PoolSize, &c.PoolSize, 0, 64, "machines")
 	p.boolean("debug", doc.Debug, &c.Debug)
 	p.choice("uml.mode", doc.UML.Mode, &c.UML.Mode, UMLPtrace, UMLSeccomp)
 	p.choice("qemu.accelerator", doc.QEMU.Accelerator, &c.QEMU.Accelerator, QEMUAuto, QEMUKVM, QEMUTCG)

@@ -17,8 +17,15 @@ func main() {
 	proxy.Hook()
 	root := flag.String("root", state.DefaultRoot, "directory of the containers' state")
 	id := flag.String("id", "", "container that the sandbox is for")
+	wait := flag.String("wait", "", "start a machine of this kind for the pool, and wait for a sandbox")
 	flag.Parse()
-	if err := proxy.Serve(*root, *id); err != nil {
+	var err error
+	if *wait != "" {
+		err = proxy.Standby(*root, *wait)
+	} else {
+		err = proxy.Serve(*root, *id)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "kata-proxy:", err)
 		os.Exit(1)
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"kata/config"
 	"kata/jail"
 	"kata/oci"
 	"kata/sandbox"
@@ -22,19 +24,19 @@ import (
 const hostPids = 16384
 
 // plan decides on the machine for a container.
-func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container, *sandbox.Options, error) {
+func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container, *sandbox.Options, *config.Config, error) {
 	arch := oci.Architecture(b.Spec)
-	cfg, driver, caps, err := choose(&Choice{Config: req.Config, Hypervisor: req.Hypervisor, Isolation: req.Isolation, Debug: req.Debug}, arch)
+	cfg, driver, caps, err := choose(req.choice(), arch)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	c, err := compile.New(req.ID, b)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", oci.ConfigName, err)
+		return nil, nil, nil, fmt.Errorf("%s: %w", oci.ConfigName, err)
 	}
 	m, err := machineFor(cfg, driver, caps, c.MemoryMiB, c.CPUs)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	m.Name, m.Dir, m.Arch, m.Shares = req.ID, dir.Machine(), arch, c.Shares
 	m.CPUs = place(m.VCPUs, c.HostCPUs)
@@ -44,7 +46,7 @@ func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container,
 		Driver: driver, Capabilities: caps, Machine: m,
 		CgroupPath: CgroupPath(req.ID, c.CgroupPath), Limits: c.Limits,
 		Hostname: b.Spec.Hostname, BootTimeout: cfg.BootTimeout * time.Duration(max(caps.BootFactor, 1)),
-	}, nil
+	}, cfg, nil
 }
 
 // CgroupPath is where a sandbox's host cgroup is.
@@ -75,13 +77,16 @@ func place(vcpus int, allowed []int) []int {
 	return []int{rand.IntN(n)}
 }
 
-// boot makes the sandbox and its container.
-func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
+// errHanded says that another proxy has made the container, or told why not.
+var errHanded = errors.New("handed to a proxy of the pool")
+
+// boot makes the sandbox and its container, with a waiting machine if there is one.
+func (e *entrance) boot(req *CreateRequest, w *waiting) (_ *owner, _ *CreatedInfo, err error) {
 	bundle, err := oci.Load(req.Bundle)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, opts, err := plan(dir, req, bundle)
+	c, opts, cfg, err := plan(state.At(e.root, e.id), req, bundle)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -90,15 +95,33 @@ func boot(dir state.Dir, req *CreateRequest) (*owner, *CreatedInfo, error) {
 		return nil, nil, err
 	}
 	defer closeDisks(opts.Machine.Disks)
-	if req.Network {
-		if opts.Network, err = takeover(opts.Capabilities); err != nil {
+	if e.network != nil {
+		ns, err := e.namespace()
+		if err != nil {
 			return nil, nil, err
 		}
+		if opts.Network, err = takeover(ns, opts.Capabilities); err != nil {
+			return nil, nil, err
+		}
+	}
+	kind := orderOf(cfg, req.choice(), c, opts)
+	if w == nil && kind != nil && e.hand(req, kind) {
+		if opts.Network != nil {
+			opts.Network.Close()
+		}
+		return nil, nil, errHanded
+	}
+	if kind != nil {
+		defer func() {
+			if err == nil {
+				kind.refill(e.root, cfg.PoolSize)
+			}
+		}()
 	}
 	if err := makeMountPoints(bundle); err != nil {
 		return nil, nil, err
 	}
-	sb, err := sandbox.Boot(context.Background(), *opts)
+	sb, err := w.boot(kind, opts)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -67,6 +67,14 @@ func machineFor(cfg *config.Config, driver vm.Driver, caps vm.Capabilities, memo
 	}, nil
 }
 
+// blank are network devices that nothing is connected to yet.
+func blank(n int) (nics []vm.NIC) {
+	for i := range n {
+		nics = append(nics, vm.NIC{MAC: network.FirstMAC(i)})
+	}
+	return nics
+}
+
 // SaveTemplates saves the machines that containers with such limits start from: one
 // without a network, and one for a network with some interfaces. It returns their ids.
 func SaveTemplates(ctx context.Context, ch *Choice, memoryMiB int, cpus float64, interfaces int) ([]string, error) {
@@ -87,10 +95,7 @@ func SaveTemplates(ctx context.Context, ch *Choice, memoryMiB int, cpus float64,
 	}
 	var ids []string
 	for _, nics := range []int{0, network.Count(interfaces)} {
-		m.NICs = nil
-		for i := range nics {
-			m.NICs = append(m.NICs, vm.NIC{MAC: network.FirstMAC(i)})
-		}
+		m.NICs = blank(nics)
 		id, err := saveTemplate(ctx, t, m, cfg.BootTimeout*time.Duration(max(caps.BootFactor, 1)))
 		if err != nil {
 			return ids, err

@@ -8,9 +8,9 @@ import (
 	"kata/vm"
 )
 
-// takeover prepares the network namespace that the proxy inherits for a machine.
-func takeover(caps vm.Capabilities) (*network.Takeover, error) {
-	ns, err := network.Open(os.NewFile(networkFD, "of the container"))
+// takeover prepares a network namespace for a machine.
+func takeover(namespace *os.File, caps vm.Capabilities) (*network.Takeover, error) {
+	ns, err := network.Open(namespace)
 	if err != nil {
 		return nil, err
 	}

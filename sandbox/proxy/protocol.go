@@ -78,6 +78,10 @@ type CreateRequest struct {
 	Network bool `json:"network,omitempty"`
 }
 
+func (r *CreateRequest) choice() *Choice {
+	return &Choice{Config: r.Config, Hypervisor: r.Hypervisor, Isolation: r.Isolation, Debug: r.Debug}
+}
+
 // Response is one line back.
 type Response struct {
 	Error     *Failure          `json:"error,omitempty"`

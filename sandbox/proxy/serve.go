@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kata/jail"
-	"kata/sandbox/state"
 )
 
 // The descriptors that the proxy inherits: the connection on which it is told
@@ -27,27 +26,46 @@ const (
 const lingerTime = 2 * time.Second
 
 // Serve is the life of a proxy: it is told what to create, creates it, and serves
-// until its containers have ended. The error has been reported to the creator too.
+// until its containers have ended. Or a proxy of the pool does that, and this one only
+// until the container is created. The error has been reported to the creator too.
 func Serve(root, id string) error {
 	signal.Ignore(unix.SIGHUP, unix.SIGPIPE, unix.SIGINT, unix.SIGTERM)
 	if err := unix.CloseRange(controlFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close_range: %w", err)
 	}
-	control, err := inherit(controlFD)
+	e, err := newEntrance([]int{controlFD, listenFD})
 	if err != nil {
 		return err
 	}
-	l, err := net.FileListener(os.NewFile(listenFD, "listener"))
+	e.root, e.id = root, id
+	control, err := e.conn()
 	if err != nil {
 		return err
 	}
-	defer l.Close()
 	var req Request
-	if err := control.receive(&req); err != nil || req.Create == nil {
+	err = control.receive(&req)
+	control.Close() // the entrance has it
+	if err != nil || req.Create == nil {
 		return errors.New("nothing to create")
 	}
-	o, created, err := boot(state.At(root, id), req.Create)
+	if req.Create.Network {
+		e.network = os.NewFile(networkFD, "of the container")
+	}
+	return e.serve(req.Create, nil, func() {})
+}
+
+// serve creates a container, with a machine of the pool if there is one, and serves
+// until the sandbox is over. It calls done when the container is made, or is not.
+func (e *entrance) serve(req *CreateRequest, w *waiting, done func()) error {
+	control, err := e.conn()
 	if err != nil {
+		return err
+	}
+	o, created, err := e.boot(req, w)
+	switch {
+	case errors.Is(err, errHanded):
+		return nil
+	case err != nil:
 		_ = control.send(&Response{Error: failure(err)})
 		return err
 	}
@@ -55,6 +73,13 @@ func Serve(root, id string) error {
 	if err := control.send(&Response{Created: created}); err != nil {
 		return err
 	}
+	done()
+	l, err := net.FileListener(e.listener)
+	e.close()
+	if err != nil {
+		return err
+	}
+	defer l.Close()
 	p := &pod{sb: o.sb, members: map[string]*member{}, over: make(chan struct{})}
 	if err := p.enter(o.id); err != nil {
 		return err
@@ -63,16 +88,6 @@ func Serve(root, id string) error {
 	go p.follow(o, l.(*net.UnixListener), control)
 	<-p.over
 	return nil
-}
-
-func inherit(fd int) (*Conn, error) {
-	f := os.NewFile(uintptr(fd), "control")
-	defer f.Close()
-	c, err := net.FileConn(f)
-	if err != nil {
-		return nil, err
-	}
-	return NewConn(c.(*net.UnixConn)), nil
 }
 
 // linger lets the first process' waiter learn its end, and the streams run dry:

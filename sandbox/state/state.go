@@ -244,7 +244,7 @@ func List(root string) ([]string, error) {
 	}
 	var ids []string
 	for _, e := range entries {
-		if e.IsDir() {
+		if e.IsDir() && !strings.Contains(e.Name(), "~") { // no id has one: it is the pool's
 			ids = append(ids, e.Name())
 		}
 	}
