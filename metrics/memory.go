@@ -20,6 +20,8 @@ type Usage struct {
 	// Pss and Private are the sums over all their mappings.
 	Pss     int64 `json:"pss_kib"`
 	Private int64 `json:"private_kib"`
+	// Own is the part of Private that is in no file: what the processes have written.
+	Own int64 `json:"own_kib"`
 	// MemoryFiles is the allocated size of the unlinked files in memory that they
 	// map or hold open, each counted once.
 	MemoryFiles int64 `json:"memory_files_kib"`
@@ -68,6 +70,7 @@ func (u *Usage) add(dir string, files map[inode]int64) error {
 	for _, m := range maps {
 		u.Pss += m.Pss
 		u.Private += m.Private
+		u.Own += min(m.Private, m.Anonymous)
 		if m.Unlinked() && note(filepath.Join(dir, "map_files", mapName(m.Range)), files) {
 			// Copies that a private mapping made are not in the file.
 			u.Total += min(m.Pss, m.Anonymous)

@@ -6,28 +6,41 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
+
+	"kata/metrics"
 )
 
-// emulated measures kata's machines of QEMU's emulation: those that boot, and those
-// that start from a saved one.
+// emulated measures kata's machines of QEMU's emulation: those that boot, those that
+// start from a saved one, and those that wait for their container.
 func (b *bench) emulated(ctx context.Context) {
 	i := slices.IndexFunc(b.runtimes, func(r *runtime) bool { return r.name == kata })
 	if i < 0 {
 		return
 	}
-	boots, err := b.emulator(b.runtimes[i], "boots", false)
-	if err != nil {
-		b.out.note("emulated: %v", err)
-		return
+	var kinds []*runtime
+	for _, kind := range []struct{ name, settings string }{{"boots", "template = false"}, {"template", ""}, {"pool", ""}} {
+		pool := 0
+		if kind.name == "pool" {
+			pool = poolSize
+		}
+		r, err := b.emulator(b.runtimes[i], kind.name, kind.settings, pool)
+		if err != nil {
+			b.out.note("emulated: %v", err)
+			return
+		}
+		kinds = append(kinds, r)
 	}
-	starts, err := b.emulator(b.runtimes[i], "template", true)
-	if err != nil {
+	boots, starts, claims := kinds[0], kinds[1], kinds[2]
+	b.emulatedStart(ctx, boots, "emulated_boots", "emulated, boots", max(b.n/4, 1), nil)
+	b.emulatedStart(ctx, starts, "emulated_template", "emulated, from a template", b.n, nil)
+	b.emulatedStart(ctx, claims, "emulated_pool", "emulated, from the pool", b.n, func() { b.waiting(ctx, poolSize) })
+	b.waitingMemory(ctx)
+	if _, err := b.emulator(b.runtimes[i], "pool", "", 0); err != nil { // that ends it
 		b.out.note("emulated: %v", err)
-		return
 	}
-	b.emulatedStart(ctx, boots, "emulated_boots", "emulated, boots", max(b.n/4, 1))
-	b.emulatedStart(ctx, starts, "emulated_template", "emulated, from a template", b.n)
+	b.waiting(ctx, 0)
 	b.emulatedMemory(ctx, starts, "1", 1)
 	b.emulatedMemory(ctx, starts, "many", b.many)
 	if !b.quick {
@@ -36,10 +49,13 @@ func (b *bench) emulated(ctx context.Context) {
 	}
 }
 
+// poolSize is how many machines wait while the pool is measured.
+const poolSize = 2
+
 // emulator is kata with a configuration of its own.
-func (b *bench) emulator(r *runtime, name string, template bool) (*runtime, error) {
+func (b *bench) emulator(r *runtime, name, settings string, pool int) (*runtime, error) {
 	file := filepath.Join(b.dir, name+".toml")
-	text := fmt.Sprintf("hypervisor = \"qemu\"\n[qemu]\naccelerator = \"tcg\"\ntemplate = %v\ntemplate_dir = %q\n", template, filepath.Join(b.dir, "machines"))
+	text := fmt.Sprintf("hypervisor = \"qemu\"\npool_size = %d\n[qemu]\naccelerator = \"tcg\"\ntemplate_dir = %q\n%s\n", pool, filepath.Join(b.dir, "machines"), settings)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -48,15 +64,65 @@ func (b *bench) emulator(r *runtime, name string, template bool) (*runtime, erro
 	return &with, nil
 }
 
+// waiting waits until as many machines of each kind wait.
+func (b *bench) waiting(ctx context.Context, n int) {
+	for deadline := time.Now().Add(commandLimit); ctx.Err() == nil && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		kinds, _ := filepath.Glob(filepath.Join(b.dir, kata, "~pool", "*"))
+		enough := true
+		for _, kind := range kinds {
+			sockets, _ := filepath.Glob(filepath.Join(kind, "*.sock"))
+			enough = enough && len(sockets) == n && n > 0
+		}
+		if enough {
+			break
+		}
+	}
+	time.Sleep(b.settle / 4) // what they started with is done
+}
+
+// waitingMemory measures idle machines that have no container yet.
+func (b *bench) waitingMemory(ctx context.Context) {
+	b.waiting(ctx, poolSize)
+	time.Sleep(b.settle)
+	tree := metrics.Tree(metrics.Mentioning(filepath.Join(b.dir, kata)))
+	n := 0
+	for _, pid := range tree {
+		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && strings.HasPrefix(string(name), "qemu") {
+			n++
+		}
+	}
+	u, err := metrics.Measure(tree)
+	if err != nil || n == 0 {
+		b.out.note("memory of waiting machines: %d found, %v", n, err)
+		return
+	}
+	b.memoryRows("waiting", "waits in the pool", u, n)
+}
+
+// memoryRows adds what each of n machines has to itself, and its share of all.
+func (b *bench) memoryRows(key, title string, u metrics.Usage, n int) {
+	each := func(kibs int64) map[string][]float64 {
+		return map[string][]float64{kata: {float64(kibs) * kib / float64(n)}}
+	}
+	b.out.add("emulated_own_"+key, "emulated, "+title+", private", "MB", false, each(u.Own))
+	b.out.add("emulated_pss_"+key, "emulated, "+title+", PSS", "MB", false, each(u.Pss))
+}
+
 // emulatedStart measures whole commands, and from the monitor's start to the agent's
-// answer. The first of each warms up, and saves the machine if there is one to save.
-func (b *bench) emulatedStart(ctx context.Context, r *runtime, key, title string, n int) {
+// answer. The first of each warms up, and saves the machine if there is one to save. before,
+// unless nil, is called before each command.
+func (b *bench) emulatedStart(ctx context.Context, r *runtime, key, title string, n int, before func()) {
 	b.progress("emulated: %d rounds, %s", n, title)
 	run, boot := map[string][]float64{}, map[string][]float64{}
+	if before == nil {
+		before = func() {}
+	}
 	for i := range n + 1 {
+		before()
 		took, err := b.once(ctx, r, b.truth)
 		var s *kataState
 		if err == nil {
+			before()
 			s, err = b.phasesOnce(ctx, r)
 		}
 		if err != nil {
@@ -95,9 +161,5 @@ func (b *bench) emulatedMemory(ctx context.Context, r *runtime, key string, n in
 		b.failed(ctx, "emulated memory", r, err)
 		return
 	}
-	each := func(kibs int64) map[string][]float64 {
-		return map[string][]float64{kata: {float64(kibs) * kib / float64(n)}}
-	}
-	b.out.add("emulated_private_"+key, fmt.Sprintf("emulated, from a template, each of %d, private", n), "MB", false, each(u.Private))
-	b.out.add("emulated_pss_"+key, fmt.Sprintf("emulated, from a template, each of %d, PSS", n), "MB", false, each(u.Pss))
+	b.memoryRows(key, fmt.Sprintf("from a template, each of %d", n), u, n)
 }
