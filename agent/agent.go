@@ -66,6 +66,9 @@ func Run() error {
 		if err := steady(); err != nil {
 			return err
 		}
+		if err := a.rehearse(); err != nil {
+			return err
+		}
 	}
 	rwc, err := openChannel(parameter(string(cmdline), "channel", DefaultChannel))
 	if err != nil {

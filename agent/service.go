@@ -3,6 +3,8 @@ package agent
 import (
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -59,10 +61,11 @@ func residentKiB() uint64 {
 	if err != nil {
 		return 0
 	}
-	var size, resident uint64
-	if _, err := fmt.Sscan(string(b), &size, &resident); err != nil {
+	f := strings.Fields(string(b)) // fmt reads it, too, but is much to translate for an emulator
+	if len(f) < 2 {
 		return 0
 	}
+	resident, _ := strconv.ParseUint(f[1], 10, 64)
 	return resident * uint64(os.Getpagesize()) / 1024
 }
 
