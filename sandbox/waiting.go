@@ -41,10 +41,14 @@ func (w *Waiting) Claim(ctx context.Context, o Options) (_ *Sandbox, err error) 
 	s, before := w.sb, w.sb.cgroup
 	defer s.unless(ctx, &err, func(error) {})()
 	s.timings, s.cgroup, s.begun = Timings{}, nil, time.Now()
-	err = s.take(&o)
-	if err == nil {
+	if err = s.take(&o); err == nil {
+		answer := make(chan error, 1)
+		go func() { answer <- s.hello(ctx) }() // needs nothing of the pod's
 		if aerr := s.machine.(vm.Adopter).Adopt(o.Machine); aerr != nil {
 			err = &vm.BootError{Phase: vm.PhasePrepare, Cause: aerr}
+		}
+		if herr := <-answer; err == nil {
+			err = herr
 		}
 	}
 	s.cgroup.Close()
@@ -52,9 +56,6 @@ func (w *Waiting) Claim(ctx context.Context, o Options) (_ *Sandbox, err error) 
 		defer func() { _ = jail.RemoveCgroup(before.Dirs()) }() // empty, or what is in it must end
 	}
 	if err != nil {
-		return nil, err
-	}
-	if err = s.hello(ctx); err != nil {
 		return nil, err
 	}
 	return s, s.prepare(ctx, o.Hostname)
