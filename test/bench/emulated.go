@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"kata/metrics"
@@ -36,17 +35,23 @@ func (b *bench) emulated(ctx context.Context) {
 	b.emulatedStart(ctx, boots, "emulated_boots", "emulated, boots", max(b.n/4, 1), nil)
 	b.emulatedStart(ctx, starts, "emulated_template", "emulated, from a template", b.n, nil)
 	b.emulatedStart(ctx, claims, "emulated_pool", "emulated, from the pool", b.n, func() { b.waiting(ctx, poolSize) })
-	b.waitingMemory(ctx)
-	if _, err := b.emulator(b.runtimes[i], "pool", "", 0); err != nil { // that ends it
+	b.endPool(ctx, b.runtimes[i])
+	b.idleMemory(ctx, b.runtimes[i], "1", 1)
+	b.idleMemory(ctx, b.runtimes[i], "many", b.many)
+	if !b.quick {
+		b.idleMemory(ctx, b.runtimes[i], "10", 10)
+		b.idleMemory(ctx, b.runtimes[i], "50", 50)
+	}
+	b.emulatedMemory(ctx, starts, "1", 1)
+	b.emulatedMemory(ctx, starts, "many", b.many)
+}
+
+// endPool ends the machines that wait.
+func (b *bench) endPool(ctx context.Context, r *runtime) {
+	if _, err := b.emulator(r, "pool", "", 0); err != nil {
 		b.out.note("emulated: %v", err)
 	}
 	b.waiting(ctx, 0)
-	b.emulatedMemory(ctx, starts, "1", 1)
-	b.emulatedMemory(ctx, starts, "many", b.many)
-	if !b.quick {
-		b.emulatedMemory(ctx, starts, "10", 10)
-		b.emulatedMemory(ctx, starts, "50", 50)
-	}
 }
 
 // poolSize is how many machines wait while the pool is measured.
@@ -80,23 +85,27 @@ func (b *bench) waiting(ctx context.Context, n int) {
 	time.Sleep(b.settle / 4) // what they started with is done
 }
 
-// waitingMemory measures idle machines that have no container yet.
-func (b *bench) waitingMemory(ctx context.Context) {
-	b.waiting(ctx, poolSize)
-	time.Sleep(b.settle)
-	tree := metrics.Tree(metrics.Mentioning(filepath.Join(b.dir, kata)))
-	n := 0
-	for _, pid := range tree {
-		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && strings.HasPrefix(string(name), "qemu") {
-			n++
-		}
+// idleMemory measures idle machines that have no container yet: those that wait in a pool
+// of such a size, with all processes that they have.
+func (b *bench) idleMemory(ctx context.Context, r *runtime, key string, n int) {
+	b.progress("emulated: memory of %d that wait", n)
+	defer b.endPool(ctx, r)
+	with, err := b.emulator(r, "pool", "", n)
+	if err == nil {
+		_, err = b.once(ctx, with, b.truth) // its end fills the pool
 	}
-	u, err := metrics.Measure(tree)
-	if err != nil || n == 0 {
-		b.out.note("memory of waiting machines: %d found, %v", n, err)
+	if err != nil {
+		b.failed(ctx, "memory of waiting machines", r, err)
 		return
 	}
-	b.memoryRows("waiting", "waits in the pool", u, n)
+	b.waiting(ctx, n)
+	time.Sleep(b.settle)
+	u, err := metrics.Measure(metrics.Tree(metrics.Mentioning(filepath.Join(b.dir, kata))))
+	if err != nil {
+		b.failed(ctx, "memory of waiting machines", r, err)
+		return
+	}
+	b.memoryRows("idle_"+key, fmt.Sprintf("idle without a container, each of %d", n), u, n)
 }
 
 // memoryRows adds what each of n machines has to itself, and its share of all.
@@ -161,5 +170,5 @@ func (b *bench) emulatedMemory(ctx context.Context, r *runtime, key string, n in
 		b.failed(ctx, "emulated memory", r, err)
 		return
 	}
-	b.memoryRows(key, fmt.Sprintf("from a template, each of %d", n), u, n)
+	b.memoryRows(key, fmt.Sprintf("with a container that sleeps, each of %d", n), u, n)
 }

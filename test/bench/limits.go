@@ -38,8 +38,8 @@ func judge(r *report, only map[string]bool, missing func(string) bool, leftovers
 	most("emulated", "emulated_template_boot", "emulated: from a template to agent answers", 110)
 	most("emulated", "emulated_template_run", "emulated: run of /bin/true from a template, whole command", 400)
 	most("emulated", "emulated_pool_boot", "emulated: from the pool to agent answers", 15)
-	most("emulated", "emulated_own_1", "emulated: idle alone, private memory", 45)
-	most("emulated", "emulated_own_many", "emulated: idle, each of many, private memory", 40)
+	most("emulated", "emulated_own_idle_1", "emulated: idle machine alone, private memory", 45)
+	most("emulated", "emulated_own_idle_many", "emulated: idle machine, each of many, private memory", 40)
 	left := limit{Name: "processes and mounts left behind", Want: "0", Measured: fmt.Sprint(leftovers), Verdict: pass}
 	if leftovers > 0 {
 		left.Verdict = fail
