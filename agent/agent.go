@@ -63,7 +63,7 @@ func Run() error {
 	saved := parameter(string(cmdline), "template", "") != ""
 	if saved {
 		a.lateBoot() // once, for all machines that start from this one
-		if err := steady(); err != nil {
+		if err := steady(time.Sleep); err != nil {
 			return err
 		}
 		if err := a.rehearse(); err != nil {

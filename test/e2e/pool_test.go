@@ -97,6 +97,11 @@ func TestPoolOfMachinesWithNetwork(t *testing.T) {
 	}
 	h.must("exec", id, "ping", "-c", "2", "-W", "10", "10.99.0.1")
 	h.must("delete", "--force", id)
+	h.eventuallyReady(1)
+	if r := h.template("remove", "--all"); r.code != 0 {
+		t.Error(r)
+	}
+	h.eventuallyReady(0) // what waits belongs to the saved machine
 	end()
 	h.wantNothing()
 }

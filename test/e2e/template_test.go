@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -93,6 +94,28 @@ func TestTemplateCommands(t *testing.T) {
 		if r := h.template(tc.args...); r.code != 1 || !strings.Contains(r.stderr, tc.want) {
 			t.Errorf("want an error with %q; %s", tc.want, r)
 		}
+	}
+	h.wantNothing()
+}
+
+// TestNoTemplate: where no machine can be saved, the container runs, and the command says
+// why it took long.
+func TestNoTemplate(t *testing.T) {
+	h := newHost(t)
+	h.flags = append(h.flags, "--hypervisor", "qemu")
+	dir := t.TempDir() // others may look into it
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.withConfig("[qemu]\naccelerator = \"tcg\"\ntemplate_dir = \"" + dir + "\"\n")
+	r := h.run(3, bundle(t, script("exit 3")))
+	contains(t, "stderr", r.stderr, "warning", "the machine boots", "chmod 700")
+	if r := h.template("create"); r.code != 1 || !strings.Contains(r.stderr, "chmod 700") {
+		t.Errorf("want an error; %s", r)
+	}
+	h.withConfig("[qemu]\naccelerator = \"tcg\"\ntemplate = false\ntemplate_dir = \"" + dir + "\"\n")
+	if r := h.run(3, bundle(t, script("exit 3"))); r.stderr != "" {
+		t.Errorf("want nothing on stderr; %s", r)
 	}
 	h.wantNothing()
 }
