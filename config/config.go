@@ -29,7 +29,8 @@ const (
 	maxFile = 1 << 20
 )
 
-// Values of Config.Hypervisor, Config.MinimumIsolation, UML.Mode and QEMU.Accelerator.
+// Values of Config.Hypervisor, Config.MinimumIsolation, UML.Mode, QEMU.Accelerator and
+// QEMU.Machine.
 const (
 	HypervisorAuto    = "auto"
 	IsolationHardware = "hardware"
@@ -39,6 +40,8 @@ const (
 	QEMUAuto          = "auto"
 	QEMUKVM           = "kvm"
 	QEMUTCG           = "tcg"
+	QEMUMicrovm       = "microvm"
+	QEMUQ35           = "q35"
 )
 
 // Config is one complete, checked configuration.
@@ -86,6 +89,9 @@ type QEMU struct {
 	// Accelerator is what runs the guest's code: QEMUKVM, QEMUTCG (emulation), or
 	// QEMUAuto (the default) for KVM where it works and TCG where it does not.
 	Accelerator string
+	// Machine is the type of the machines of guests of amd64: QEMUMicrovm (the
+	// default) or QEMUQ35.
+	Machine string
 	// Template says that machines start from a saved one, which is made the first
 	// time, where that is possible. The default is true.
 	Template bool
@@ -102,7 +108,7 @@ func Default() *Config {
 		DefaultVCPUs:     1,
 		BootTimeout:      10 * time.Second,
 		UML:              UML{Mode: UMLPtrace},
-		QEMU:             QEMU{Accelerator: QEMUAuto, Template: true, TemplateDir: DefaultTemplateDir},
+		QEMU:             QEMU{Accelerator: QEMUAuto, Machine: QEMUMicrovm, Template: true, TemplateDir: DefaultTemplateDir},
 		Source:           BuiltIn,
 	}
 }
@@ -167,7 +173,7 @@ func (c *Config) DriverOptions(driver string) map[string]string {
 	case "uml":
 		return map[string]string{"mode": c.UML.Mode}
 	case "qemu":
-		return map[string]string{"accelerator": c.QEMU.Accelerator, "template": strconv.FormatBool(c.QEMU.Template), "template_dir": c.QEMU.TemplateDir}
+		return map[string]string{"accelerator": c.QEMU.Accelerator, "machine": c.QEMU.Machine, "template": strconv.FormatBool(c.QEMU.Template), "template_dir": c.QEMU.TemplateDir}
 	}
 	return nil
 }

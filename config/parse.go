@@ -55,6 +55,7 @@ type document struct {
 	} `toml:"uml"`
 	QEMU struct {
 		Accelerator any `toml:"accelerator"`
+		Machine     any `toml:"machine"`
 		Template    any `toml:"template"`
 		TemplateDir any `toml:"template_dir"`
 	} `toml:"qemu"`
@@ -82,6 +83,7 @@ func parse(file string, data []byte) (*Config, error) {
 	p.boolean("debug", doc.Debug, &c.Debug)
 	p.choice("uml.mode", doc.UML.Mode, &c.UML.Mode, UMLPtrace, UMLSeccomp)
 	p.choice("qemu.accelerator", doc.QEMU.Accelerator, &c.QEMU.Accelerator, QEMUAuto, QEMUKVM, QEMUTCG)
+	p.choice("qemu.machine", doc.QEMU.Machine, &c.QEMU.Machine, QEMUMicrovm, QEMUQ35)
 	p.boolean("qemu.template", doc.QEMU.Template, &c.QEMU.Template)
 	p.directory("qemu.template_dir", doc.QEMU.TemplateDir, &c.QEMU.TemplateDir)
 	if len(p.errs) > 0 {

@@ -9,18 +9,17 @@ import (
 	"kata/vm"
 )
 
-// QEMU's descriptors: standard I/O, the channel, the network devices; then, with a
-// template, the monitor and the devices' state, or without one the disks.
+// QEMU's descriptors: standard I/O, the channel, the monitor, the network devices, the
+// disks; and last, for a machine that starts from a template, the devices' state.
 const (
 	channelFD = 3
-	nicFD     = 4
+	monitorFD = 4
+	nicFD     = 5
 )
 
-func monitorFD(s vm.Spec) int { return nicFD + len(s.NICs) }
-
-func stateFD(s vm.Spec) int { return monitorFD(s) + 1 }
-
 func diskFD(s vm.Spec) int { return nicFD + len(s.NICs) }
+
+func stateFD(s vm.Spec) int { return diskFD(s) + len(s.Disks) }
 
 // shareTag is the name by which the guest mounts the shares.
 const shareTag = "share"
@@ -40,13 +39,13 @@ func (t *target) commandLine(s vm.Spec, accel accelerator, k kind, khz int64) []
 	if k == single {
 		// What the guest frees goes back to the host. QEMU does that to the file that
 		// memory is in, too, which other machines may have in common.
-		args = append(args, "-device", "virtio-balloon-device,free-page-reporting=on")
+		args = append(args, "-device", t.virtio("balloon", "free-page-reporting=on"))
 	}
 	if k != clone {
 		args = append(args, "-kernel", kernelPath, "-initrd", initrdPath, "-append", t.kernelLine(s, accel, k, khz))
 	}
 	if k == single {
-		return append(args, diskArgs(s)...)
+		return append(args, t.diskArgs(s)...)
 	}
 	// The original writes its memory to the file; a clone reads it there, and writes
 	// to pages of its own.
@@ -56,25 +55,30 @@ func (t *target) commandLine(s vm.Spec, accel accelerator, k kind, khz int64) []
 		args = append(args, "-incoming", "defer")
 	}
 	return append(args, "-machine", "memory-backend=memory",
-		"-object", fmt.Sprintf("memory-backend-file,id=memory,mem-path=%s,share=%s,size=%dM", memoryPath, share, s.MemoryMiB),
-		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", monitorFD(s)), "-mon", "chardev=monitor,mode=control")
+		"-object", fmt.Sprintf("memory-backend-file,id=memory,mem-path=%s,share=%s,size=%dM", memoryPath, share, s.MemoryMiB))
+}
+
+// virtio is a device of the kind that the machine type takes.
+func (t *target) virtio(name string, properties ...string) string {
+	return strings.Join(append([]string{"virtio-" + name + t.device}, properties...), ",")
 }
 
 // machineArgs are the machine itself, the same for an original and its clones.
 func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 	args := []string{
-		"-machine", t.machine, "-cpu", t.cpu(accel), "-m", strconv.Itoa(s.MemoryMiB), "-smp", strconv.Itoa(s.VCPUs),
+		"-machine", t.name + t.properties, "-cpu", t.cpu(accel), "-m", strconv.Itoa(s.MemoryMiB), "-smp", strconv.Itoa(s.VCPUs),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 		"-L", firmwarePath,
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
-		"-device", "virtio-serial-device,max_ports=2" + t.first,
+		"-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", monitorFD), "-mon", "chardev=monitor,mode=control",
+		"-device", t.virtio("serial", "max_ports=2") + t.first,
 		"-chardev", fmt.Sprintf("socket,id=channel,fd=%d", channelFD),
 		"-device", "virtserialport,chardev=channel,nr=1",
-		"-object", "rng-builtin,id=random", "-device", "virtio-rng-device,rng=random",
+		"-object", "rng-builtin,id=random", "-device", t.virtio("rng", "rng=random"),
 		// What is mounted below the share has numbers of other devices.
 		"-fsdev", "local,id=share,path=" + sharePath + ",security_model=passthrough,multidevs=remap",
-		"-device", "virtio-9p-device,fsdev=share,mount_tag=" + shareTag,
+		"-device", t.virtio("9p", "fsdev=share", "mount_tag="+shareTag),
 	}
 	if accel == kvm {
 		args = append(args, "-accel", "kvm")
@@ -86,14 +90,14 @@ func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 	}
 	for i, nic := range s.NICs {
 		args = append(args, "-netdev", fmt.Sprintf("dgram,id=net%d,local.type=fd,local.str=%d", i, nicFD+i),
-			"-device", fmt.Sprintf("virtio-net-device,netdev=net%d,mac=%s", i, nic.MAC))
+			"-device", t.virtio("net", fmt.Sprintf("netdev=net%d,mac=%s", i, nic.MAC))+t.noROM)
 	}
 	return args
 }
 
 // diskArgs are the disks. QEMU opens their descriptors by the number of a set that it
 // puts them into.
-func diskArgs(s vm.Spec) (args []string) {
+func (t *target) diskArgs(s vm.Spec) (args []string) {
 	for i, d := range s.Disks {
 		driver := "host_device"
 		if fi, err := d.File.Stat(); err == nil && fi.Mode().IsRegular() {
@@ -105,7 +109,7 @@ func diskArgs(s vm.Spec) (args []string) {
 		}
 		args = append(args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", diskFD(s)+i, i),
 			"-blockdev", fmt.Sprintf("driver=%s,filename=/dev/fdset/%d,node-name=disk%d,read-only=%s,discard=unmap,locking=off", driver, i, i, readOnly),
-			"-device", fmt.Sprintf("virtio-blk-device,drive=disk%d,serial=%s", i, d.Serial))
+			"-device", t.virtio("blk", fmt.Sprintf("drive=disk%d,serial=%s", i, d.Serial)))
 	}
 	return args
 }

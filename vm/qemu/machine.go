@@ -30,8 +30,8 @@ const (
 type machine struct {
 	*jail.Process
 	channel net.Conn
-	greeted []byte   // what the agent has said on it, and nobody has read
-	monitor *monitor // of a machine that is saved, or starts from a saved one
+	greeted []byte // what the agent has said on it, and nobody has read
+	monitor *monitor
 	wires   []*wire
 	failed  atomic.Pointer[error] // why the start from a template did not work
 	notes   []string
@@ -58,7 +58,7 @@ func start(s vm.Spec) (*machine, error) {
 func prepareError(err error) error { return &vm.BootError{Phase: vm.PhasePrepare, Cause: err} }
 
 // boot starts a machine that loads a kernel.
-func boot(s vm.Spec, cfg *jail.Config, more ...*os.File) (*machine, error) {
+func boot(s vm.Spec, cfg *jail.Config) (*machine, error) {
 	archive, err := writeInitrd(s)
 	if err != nil {
 		return nil, prepareError(err)
@@ -66,7 +66,7 @@ func boot(s vm.Spec, cfg *jail.Config, more ...*os.File) (*machine, error) {
 	// The jail keeps the file, the directory need not.
 	defer os.Remove(archive)
 	cfg.Binds = append(cfg.Binds, jail.Bind{Source: archive, Target: initrdPath, ReadOnly: true})
-	return (&machine{}).run(s, cfg, more...)
+	return (&machine{}).run(s, cfg)
 }
 
 // run starts QEMU, with more descriptors after those of every machine.
@@ -77,10 +77,11 @@ func (m *machine) run(s vm.Spec, cfg *jail.Config, more ...*os.File) (_ *machine
 		m.disconnect()
 		return nil, prepareError(err)
 	}
-	cfg.Files = append(files, more...)
+	cfg.Files = files
 	for _, d := range s.Disks {
 		cfg.Files = append(cfg.Files, d.File)
 	}
+	cfg.Files = append(cfg.Files, more...)
 	if m.Process, err = jail.Start(cfg); err != nil {
 		m.disconnect()
 		return nil, &vm.BootError{Phase: vm.PhaseVMM, Cause: err}
@@ -96,7 +97,7 @@ func admit(s vm.Spec) (*target, accelerator, error) {
 	if n := runtime.NumCPU(); s.VCPUs > n {
 		return nil, "", fmt.Errorf("%d virtual CPUs; this host has %d", s.VCPUs, n)
 	}
-	t, err := targetOf(s.Arch)
+	t, err := targetOf(s.Arch, s.Options)
 	if err != nil {
 		return nil, "", err
 	}
@@ -192,6 +193,10 @@ func (m *machine) descriptors(s vm.Spec) (files []*os.File, err error) {
 		return files, err
 	}
 	m.channel = channel
+	files = append(files, guest)
+	if m.monitor, guest, err = newMonitor(); err != nil {
+		return files, err
+	}
 	files = append(files, guest)
 	for _, nic := range s.NICs {
 		w, guest, err := newWire(nic)

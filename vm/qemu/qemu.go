@@ -1,8 +1,8 @@
 // Package qemu is the driver for QEMU: a whole machine with a kernel of its own,
 // separated by the CPU's virtualization extensions where the host's KVM can run
 // guests, and emulated (TCG) where it cannot, also for other architectures than the
-// host's. The machine type is microvm, or virt on arm64: only what a container
-// needs.
+// host's. The machine type is microvm, with only what a container needs, or q35, to
+// which can be added while it runs; virt on arm64.
 //
 // QEMU runs in a jail with its own files and the shares, and holds no capability
 // outside. Machines can start from a saved one (package template). The package does
@@ -87,7 +87,7 @@ func (d Driver) Probe(options map[string]string) (vm.Capabilities, error) {
 // ProbeArch implements vm.Emulator.
 func (Driver) ProbeArch(arch string, options map[string]string) (vm.Capabilities, error) {
 	caps := vm.Capabilities{MaxVCPUs: runtime.NumCPU(), OverheadMiB: overheadMiB, MaxNICs: maxNICs, MaxDisks: maxDisks, HotShares: true, Adopts: true}
-	t, err := targetOf(arch)
+	t, err := targetOf(arch, options)
 	if err != nil {
 		return caps, err
 	}
@@ -121,7 +121,7 @@ func (Driver) Variants() []vm.Variant {
 
 // Inspect implements vm.Inspector.
 func (Driver) Inspect(options map[string]string) error {
-	t, err := targetOf("")
+	t, err := targetOf("", options)
 	if err != nil {
 		return err
 	}

@@ -93,18 +93,7 @@ func bootOriginal(t *target, s vm.Spec, accel accelerator, dir string, files []t
 	}
 	cfg := t.jailConfig(s, accel, original, files)
 	cfg.Binds = append(cfg.Binds, jail.Bind{Source: memory, Target: memoryPath})
-	mon, end, err := newMonitor()
-	if err != nil {
-		return nil, err
-	}
-	defer end.Close()
-	m, err := boot(s, cfg, end)
-	if err != nil {
-		mon.Close()
-		return nil, err
-	}
-	m.monitor = mon
-	return m, nil
+	return boot(s, cfg)
 }
 
 // bootError finds the cause behind an error: the time was up, or the machine ended.

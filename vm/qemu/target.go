@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"kata/check"
@@ -17,6 +18,8 @@ import (
 // target is what a machine of one architecture is made with.
 type target struct {
 	arch string // in Go's names
+	// name is QEMU's for the machine type, and device what ends its virtio devices' names.
+	name, device string
 	// program is QEMU's, and pkg what Debian has it in; suffix names its modules.
 	program, pkg, suffix string
 	// firmware is what QEMU loads to start a kernel: its first instructions, and what
@@ -25,10 +28,12 @@ type target struct {
 	// kernel is the name of the guest's, and checkKernel says why a file is none.
 	kernel      string
 	checkKernel func(path string) error
-	// machine is QEMU's machine type with its properties; emulated is the processor.
-	machine, emulated string
+	// properties are those of the machine type; emulated is the processor.
+	properties, emulated string
 	// line is the part of the kernel's command line that belongs to the machine.
 	line []string
+	// noROM keeps the firmware of network devices, which boots from them, out.
+	noROM string
 	// first puts a virtio device where the kernel finds it before all others: the
 	// channel's name has its number.
 	first string
@@ -36,38 +41,55 @@ type target struct {
 	told bool
 }
 
-var targets = []*target{
-	{
-		arch: "amd64", program: "qemu-system-x86_64", pkg: "qemu-system-x86", suffix: "x86_64",
-		firmware: []string{"qboot.rom", "pvh.bin"},
-		kernel:   "linux-x86_64", checkKernel: checkELF,
-		// ACPI lets the guest switch itself off; PIT and PIC are its clock before it
-		// knows a better one.
-		machine: "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on", emulated: "max",
-		line: []string{"console=ttyS0", "pci=off"}, told: true,
-	},
-	{
-		arch: "arm64", program: "qemu-system-aarch64", pkg: "qemu-system-arm", suffix: "aarch64",
-		kernel: "linux-arm64", checkKernel: checkImage,
-		// Pointer authentication by the book costs more than all else that is emulated.
-		machine: "virt,gic-version=3,acpi=off", emulated: "max,pauth-impdef=on",
-		line: []string{"console=ttyAMA0"}, first: ",bus=virtio-mmio-bus.0",
-	},
+// targets are all of them; the first of an architecture is the usual one.
+var targets = []*target{microvm, q35, virt}
+
+var microvm = &target{
+	arch: "amd64", name: "microvm", device: "-device",
+	program: "qemu-system-x86_64", pkg: "qemu-system-x86", suffix: "x86_64",
+	firmware: []string{"qboot.rom", "pvh.bin"},
+	kernel:   "linux-x86_64", checkKernel: checkELF,
+	// ACPI lets the guest switch itself off; PIT and PIC are its clock before it
+	// knows a better one.
+	properties: ",acpi=on,pit=on,pic=on,rtc=on,isa-serial=on", emulated: "max",
+	line: []string{"console=ttyS0", "pci=off"}, told: true,
 }
 
-// targetOf returns the target of an architecture, "" being the host's. Error:
-// vm.Unavailable.
-func targetOf(arch string) (*target, error) {
+var virt = &target{
+	arch: "arm64", name: "virt", device: "-device",
+	program: "qemu-system-aarch64", pkg: "qemu-system-arm", suffix: "aarch64",
+	kernel: "linux-arm64", checkKernel: checkImage,
+	// Pointer authentication by the book costs more than all else that is emulated.
+	properties: ",gic-version=3,acpi=off", emulated: "max,pauth-impdef=on",
+	line: []string{"console=ttyAMA0"}, first: ",bus=virtio-mmio-bus.0",
+}
+
+// targetOf returns the target of an architecture, "" being the host's, with the machine
+// type that the settings ask for; an architecture with only one has that, whatever they
+// say. Error: vm.Unavailable.
+func targetOf(arch string, options map[string]string) (*target, error) {
 	arch = cmp.Or(arch, runtime.GOARCH)
-	var known []string
+	var names, known []string
+	var usual *target
 	for _, t := range targets {
-		if t.arch == arch {
-			return t, nil
+		names = append(names, t.name)
+		if !slices.Contains(known, t.arch) {
+			known = append(known, t.arch)
 		}
-		known = append(known, t.arch)
+		if t.arch == arch && (usual == nil || t.name == options["machine"]) {
+			usual = t
+		}
 	}
-	return nil, &vm.Unavailable{Driver: Name, Kind: check.HostArchitecture, Cause: "no machine for " + arch,
-		Remedy: "use one of " + strings.Join(known, ", ")}
+	want := options["machine"]
+	switch {
+	case want != "" && !slices.Contains(names, want):
+		return nil, &vm.Unavailable{Driver: Name, Kind: check.Setting, Cause: "qemu.machine = " + want,
+			Remedy: "it must be one of " + strings.Join(names, ", ")}
+	case usual == nil:
+		return nil, &vm.Unavailable{Driver: Name, Kind: check.HostArchitecture, Cause: "no machine for " + arch,
+			Remedy: "use one of " + strings.Join(known, ", ")}
+	}
+	return usual, nil
 }
 
 // foreign says that the host's processor cannot run the guest's code.

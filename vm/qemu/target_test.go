@@ -14,7 +14,7 @@ import (
 )
 
 // host is what machines of the host's architecture are made with.
-var host, _ = targetOf("")
+var host, _ = targetOf("", nil)
 
 func foreign(t *testing.T) *target {
 	t.Helper()
@@ -34,8 +34,24 @@ func TestTargets(t *testing.T) {
 	if f := foreign(t); f.agentFile() != "kata-agent-"+f.arch || f.cpu(tcg) == "host" {
 		t.Errorf("%+v", f)
 	}
-	_, err := targetOf("vax")
+	_, err := targetOf("vax", nil)
 	if u, ok := errors.AsType[*vm.Unavailable](err); !ok || !strings.Contains(u.Cause, "vax") || !strings.Contains(u.Remedy, runtime.GOARCH) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestMachineTypes: the settings choose among those of an architecture.
+func TestMachineTypes(t *testing.T) {
+	for _, tt := range []struct{ arch, machine, want string }{
+		{"amd64", "", "microvm"}, {"amd64", "microvm", "microvm"}, {"amd64", "q35", "q35"}, {"arm64", "", "virt"}, {"arm64", "q35", "virt"},
+	} {
+		got, err := targetOf(tt.arch, map[string]string{"machine": tt.machine})
+		if err != nil || got.name != tt.want {
+			t.Errorf("%s, %q: %+v, %v", tt.arch, tt.machine, got, err)
+		}
+	}
+	_, err := targetOf("amd64", map[string]string{"machine": "pc"})
+	if u, ok := errors.AsType[*vm.Unavailable](err); !ok || u.Kind != check.Setting || !strings.Contains(u.Remedy, "q35") {
 		t.Errorf("%v", err)
 	}
 }
@@ -103,7 +119,7 @@ func TestCommandLines(t *testing.T) {
 	for _, target := range targets {
 		args := target.commandLine(s, tcg, single, 1234)
 		i := slices.Index(args, "-machine")
-		if args[i+1] != target.machine || slices.Contains(args, "-bios") != (len(target.firmware) > 0) {
+		if args[i+1] != target.name+target.properties || slices.Contains(args, "-bios") != (len(target.firmware) > 0) {
 			t.Errorf("%s: %q", target.arch, args)
 		}
 		if line := args[slices.Index(args, "-append")+1]; !strings.HasPrefix(line, strings.Join(target.line, " ")+" ") || strings.Contains(line, "=1234 ") != target.told {

@@ -55,7 +55,7 @@ func recipe(ctx context.Context, t *target, s vm.Spec, accel accelerator) *templ
 	s = vm.Spec{Name: "template", Kernel: s.Kernel, Agent: s.Agent, Arch: s.Arch, MemoryMiB: s.MemoryMiB, VCPUs: s.VCPUs,
 		NICs: slices.Clone(s.NICs), Verbose: s.Verbose, Options: s.Options}
 	return &template.Recipe{
-		Name: fmt.Sprintf("%s %s for %s, %d MiB, %d CPUs, %d network devices", Name, accel, t.arch, s.MemoryMiB, s.VCPUs, len(s.NICs)),
+		Name: fmt.Sprintf("%s %s for %s (%s), %d MiB, %d CPUs, %d network devices", Name, accel, t.arch, t.name, s.MemoryMiB, s.VCPUs, len(s.NICs)),
 		Key:  append(t.commandLine(s, accel, original, 0), t.program, s.Kernel, s.Agent),
 		Inputs: func() ([]template.Input, error) {
 			files, err := t.inputs(s, accel)
@@ -97,18 +97,13 @@ func startSaved(ctx context.Context, s vm.Spec, from *template.Store) (*machine,
 
 // startClone starts a machine from a template.
 func startClone(target *target, s vm.Spec, accel accelerator, t *template.Template) (*machine, error) {
-	mon, end, err := newMonitor()
-	if err != nil {
-		return nil, prepareError(err)
-	}
-	defer end.Close()
 	cfg := target.jailConfig(s, accel, clone, t.Inputs)
 	cfg.Substitute = t.MemoryFile
 	if s.Console != nil {
 		_, _ = s.Console.Write(t.Log)
 	}
-	m := &machine{greeted: t.Output, monitor: mon, template: t.Check}
-	if _, err := m.run(s, cfg, end, t.StateFile); err != nil {
+	m := &machine{greeted: t.Output, template: t.Check}
+	if _, err := m.run(s, cfg, t.StateFile); err != nil {
 		return nil, err
 	}
 	go m.resume(stateFD(s))

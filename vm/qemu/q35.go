@@ -1,0 +1,13 @@
+package qemu
+
+// q35 is the machine with PCI Express: to it devices, memory and processors can be
+// added while it runs. It has none of what a PC has and a container does not need; qboot
+// starts it as it starts microvm, the kernel itself numbers the devices.
+var q35 = &target{
+	arch: "amd64", name: "q35", device: "-pci-non-transitional",
+	program: microvm.program, pkg: microvm.pkg, suffix: microvm.suffix,
+	firmware: microvm.firmware,
+	kernel:   microvm.kernel, checkKernel: microvm.checkKernel,
+	properties: ",sata=off,smbus=off,usb=off,vmport=off,hpet=off,i8042=off", emulated: microvm.emulated,
+	line: []string{"console=ttyS0"}, noROM: ",romfile=", told: true,
+}
