@@ -47,6 +47,27 @@ func TestCgroupMemoryKills(t *testing.T) {
 	}
 }
 
+// TestCgroupMemoryChanges: what was too little is enough.
+func TestCgroupMemoryChanges(t *testing.T) {
+	c := group(t, Limits{MemoryBytes: 64 << 20})
+	for _, limit := range []int64{256 << 20, 96 << 20} {
+		if err := c.SetMemory(limit); err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, dir := range c.Dirs() {
+			for _, file := range []string{"memory.max", "memory.limit_in_bytes"} {
+				if b, err := os.ReadFile(filepath.Join(dir, file)); err == nil {
+					found = append(found, strings.TrimSpace(string(b)))
+				}
+			}
+		}
+		if len(found) != 1 || found[0] != fmt.Sprint(limit) {
+			t.Errorf("the limit is %q, want %d", found, limit)
+		}
+	}
+}
+
 func TestCgroupPids(t *testing.T) {
 	c := config(t, "fork")
 	c.Cgroup = group(t, Limits{Pids: 40})

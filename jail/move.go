@@ -1,14 +1,11 @@
 package jail
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Move takes all processes of a jail into another cgroup. What they have used stays
@@ -22,34 +19,6 @@ func (p *Process) Move(c *Cgroup) error {
 		for _, pid := range pids {
 			if err := os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(pid)), 0); err != nil {
 				return fmt.Errorf("jail: enter the cgroup: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-// Place keeps all processes of a jail on some of the host's CPUs.
-func (p *Process) Place(cpus []int) error {
-	var set unix.CPUSet
-	for _, c := range cpus {
-		set.Set(c)
-	}
-	pids, err := p.tree()
-	if err != nil {
-		return fmt.Errorf("jail: %w", err)
-	}
-	for _, pid := range pids {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
-		if err != nil {
-			return err
-		}
-		for _, t := range threads {
-			tid, err := strconv.Atoi(filepath.Base(t))
-			if err != nil {
-				return err
-			}
-			if err := unix.SchedSetaffinity(tid, &set); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("jail: place on CPUs %v: %w", cpus, err)
 			}
 		}
 	}

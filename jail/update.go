@@ -7,6 +7,24 @@ import (
 	"strconv"
 )
 
+// SetMemory changes the memory limit of a cgroup that exists, in bytes.
+func (c *Cgroup) SetMemory(bytes int64) error {
+	file := "memory.limit_in_bytes"
+	if c.unified != nil {
+		file = "memory.max"
+	}
+	for _, dir := range c.dirs {
+		limit := filepath.Join(dir, file)
+		if _, err := os.Stat(limit); err != nil {
+			continue // of another hierarchy
+		}
+		if err := os.WriteFile(limit, []byte(strconv.FormatInt(bytes, 10)), 0); err != nil {
+			return fmt.Errorf("host cgroup: %s = %d: %w", file, bytes, err)
+		}
+	}
+	return nil
+}
+
 // SetCPU changes the CPU limits of a cgroup that exists. Zero means no limit, but
 // shares stay as they are without a value. A hierarchy of v1 that is not mounted is
 // an error only if there is a limit to set.

@@ -190,3 +190,41 @@ func TestNoDeviceLeft(t *testing.T) {
 		t.Errorf("got %v for more interfaces than devices", err)
 	}
 }
+
+// TestOnDemand: a machine that can gets another device, with an address of its own.
+func TestOnDemand(t *testing.T) {
+	n := namespace(t)
+	to, err := NewTakeover(n, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	first := len(to.Devices())
+	for _, c := range []string{"a", "b", "c"} { // six interfaces
+		ip(t, n, "link add name "+c+"0 type veth peer name "+c+"1")
+	}
+	refused := errors.New("no place")
+	var added []Device
+	to.OnDemand(func(d Device) error {
+		if len(added) == 0 {
+			added = append(added, d)
+			return refused
+		}
+		added = append(added, d)
+		return nil
+	})
+	configured := map[string]bool{}
+	configure := func(mac net.HardwareAddr, _ *Interface) error {
+		configured[mac.String()] = true
+		return nil
+	}
+	if err := to.Sync(configure); !errors.Is(err, refused) {
+		t.Errorf("%v, want %v", err, refused)
+	}
+	if err := to.Sync(configure); err != nil {
+		t.Error(err)
+	}
+	if len(configured) != 6 || len(to.Devices()) != 6 || len(added) != 6-first+1 {
+		t.Errorf("%d devices configured, the machine has %d; %d were asked for beside the first %d", len(configured), len(to.Devices()), len(added), first)
+	}
+}

@@ -44,6 +44,7 @@ type Takeover struct {
 
 	mu    sync.Mutex
 	slots []*slot
+	add   func(Device) error // gives the machine another device; nil is a machine that takes none
 }
 
 // slot is a device and what it stands for. A device whose interface has gone is
@@ -89,6 +90,14 @@ func NewTakeover(ns *Namespace, long bool) (_ *Takeover, err error) {
 	return t, err
 }
 
+// OnDemand has add give the machine another device when more interfaces come than it
+// was started with devices for.
+func (t *Takeover) OnDemand(add func(Device) error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.add = add
+}
+
 // Devices are the host's ends, for the machine. They stay the Takeover's.
 func (t *Takeover) Devices() []Device {
 	list := make([]Device, len(t.slots))
@@ -132,22 +141,44 @@ func (t *Takeover) Sync(configure Configure) error {
 
 // connect gives a new interface a device.
 func (t *Takeover) connect(i *Interface, configure Configure) error {
-	for _, s := range t.slots {
-		if s.used {
-			continue
-		}
-		held, err := t.ns.hold(i.Index, t.long)
-		if err == nil {
-			err = bind(s.Socket, i.Index)
-		}
-		if err != nil {
-			held.letGo()
-			return fmt.Errorf("interface %s: %w", i.Name, err)
-		}
-		s.used, s.held, s.current = true, held, &Interface{Index: i.Index}
-		return s.configure(i, configure)
+	s, err := t.unused()
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", i.Name, err)
 	}
-	return fmt.Errorf("interface %s: the machine has no network device left, it was started with %d", i.Name, len(t.slots))
+	held, err := t.ns.hold(i.Index, t.long)
+	if err == nil {
+		err = bind(s.Socket, i.Index)
+	}
+	if err != nil {
+		held.letGo()
+		return fmt.Errorf("interface %s: %w", i.Name, err)
+	}
+	s.used, s.held, s.current = true, held, &Interface{Index: i.Index}
+	return s.configure(i, configure)
+}
+
+// unused is a device that has stood for no interface yet.
+func (t *Takeover) unused() (*slot, error) {
+	for _, s := range t.slots {
+		if !s.used {
+			return s, nil
+		}
+	}
+	n := len(t.slots)
+	if t.add == nil {
+		return nil, fmt.Errorf("the machine has no network device left, it was started with %d", n)
+	}
+	f, err := t.ns.socket(t.long)
+	if err != nil {
+		return nil, err
+	}
+	s := &slot{Device: Device{f, FirstMAC(n)}}
+	if err := t.add(s.Device); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("the machine has no network device left, and gets no other beside its %d: %w", n, err)
+	}
+	t.slots = append(t.slots, s)
+	return s, nil
 }
 
 func (s *slot) configure(i *Interface, configure Configure) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"kata/agent/api"
-	"kata/jail"
 )
 
 // Freeze stops all processes of a container, or lets them go on.
@@ -29,12 +28,4 @@ func (s *Sandbox) Stats(ctx context.Context, id string) (map[string]string, erro
 // Update sets limits of a container in the guest.
 func (s *Sandbox) Update(ctx context.Context, req *api.UpdateRequest) error {
 	return s.agent.Update(ctx, req)
-}
-
-// LimitCPU sets the CPU limits of the machine on the host.
-func (s *Sandbox) LimitCPU(l jail.Limits) error {
-	if s.cgroup == nil {
-		return nil
-	}
-	return s.cgroup.SetCPU(l)
 }

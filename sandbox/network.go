@@ -30,6 +30,18 @@ func nics(t *network.Takeover) []vm.NIC {
 	return list
 }
 
+// growNetwork lets the machine get devices for interfaces that it was not made for.
+func (s *Sandbox) growNetwork() {
+	if s.network == nil || !s.Capabilities.HotNICs {
+		return
+	}
+	s.network.OnDemand(func(d network.Device) error {
+		ctx, cancel := context.WithTimeout(context.Background(), networkTime)
+		defer cancel()
+		return s.machine.AddNIC(ctx, vm.NIC{Socket: d.Socket, MAC: d.MAC})
+	})
+}
+
 // SyncNetwork makes the guest's network devices what the interfaces of its
 // namespace are now.
 func (s *Sandbox) SyncNetwork(ctx context.Context) error {

@@ -43,11 +43,12 @@ type Timings struct {
 
 // Sandbox is a running pod. Its methods may be called concurrently.
 type Sandbox struct {
-	Isolation vm.Isolation
-	Driver    string
-	Arch      string // the guest's, as in vm.Spec
-	Guest     api.HelloResponse
-	Notes     []string // about the start, for people
+	Capabilities vm.Capabilities // of the driver
+	Isolation    vm.Isolation
+	Driver       string
+	Arch         string // the guest's, as in vm.Spec
+	Guest        api.HelloResponse
+	Notes        []string // about the start, for people
 
 	machine vm.Machine
 	session *channel.Session
@@ -57,7 +58,8 @@ type Sandbox struct {
 	begun   time.Time // when the monitor ran, or the machine was claimed
 	network *network.Takeover
 	names   nameServers
-	serials []string // of the disks
+	disks   disks
+	size    size
 
 	mu      sync.Mutex
 	timings Timings
@@ -114,9 +116,9 @@ func (s *Sandbox) take(o *Options) (err error) {
 	if o.Network != nil {
 		o.Machine.NICs = nics(o.Network)
 	}
-	for _, d := range o.Machine.Disks {
-		s.serials = append(s.serials, d.Serial)
-	}
+	s.Capabilities = o.Capabilities
+	s.size.begin(o.Capabilities, o.Machine)
+	s.disks.begin(o.Machine.Disks)
 	s.timings.Prepare = ms(time.Since(begin))
 	return nil
 }
@@ -161,6 +163,7 @@ func (s *Sandbox) hello(ctx context.Context) error {
 	s.timings.Boot = ms(time.Since(s.begun))
 	s.timings.Agent = s.timings.Boot - s.timings.Kernel
 	s.Guest = *hello
+	s.size.memoryKiB.Store(hello.MemoryKiB)
 	return nil
 }
 
@@ -176,6 +179,7 @@ func (s *Sandbox) prepare(ctx context.Context, hostname string) error {
 	if err != nil {
 		return s.bootError(ctx, vm.PhaseAgent, err)
 	}
+	s.growNetwork()
 	if err := s.SyncNetwork(ctx); err != nil {
 		return err
 	}

@@ -62,6 +62,14 @@ type Capabilities struct {
 	// Adopts says that machines can be started before it is known for whom: they are
 	// Adopters.
 	Adopts bool
+	// HotMemory says that SetMemory works.
+	HotMemory bool
+	// HotCPUs says that SetVCPUs works.
+	HotCPUs bool
+	// HotDisks says that AddDisk and RemoveDisk work.
+	HotDisks bool
+	// HotNICs says that AddNIC works.
+	HotNICs bool
 }
 
 // Driver makes machines with one virtual machine monitor.
@@ -209,6 +217,24 @@ type Machine interface {
 	// away, whether or not the guest still uses it. Only with Capabilities.HotShares.
 	AddShare(s Share) error
 	RemoveShare(name string) error
+	// SetMemory changes how much memory the running guest has, in MiB, and returns how
+	// much that is. More than was asked for is no error: a guest keeps what it uses. Only
+	// with Capabilities.HotMemory.
+	SetMemory(ctx context.Context, mib int) (int, error)
+	// SetVCPUs adds virtual CPUs to the running machine until it has so many. The guest
+	// has them when it has switched them on. Only with Capabilities.HotCPUs.
+	SetVCPUs(ctx context.Context, n int) error
+	// AddDisk attaches one more disk to the running machine; the guest finds it soon
+	// after. RemoveDisk takes it away when the guest has let it go. Only with
+	// Capabilities.HotDisks.
+	AddDisk(ctx context.Context, d Disk) error
+	RemoveDisk(ctx context.Context, serial string) error
+	// AddNIC gives the running machine one more network device; the guest finds it soon
+	// after. Only with Capabilities.HotNICs.
+	AddNIC(ctx context.Context, nic NIC) error
+	// SetCPUs changes the CPUs of the host that the machine stays on; none lets the host
+	// choose.
+	SetCPUs(cpus []int) error
 	// PID is the host process that, with its descendants, is the machine.
 	PID() int
 	// Kill ends the machine at once. Done follows.

@@ -25,7 +25,7 @@ var messages = []any{Empty{}, HelloRequest{}, HelloResponse{}, SandboxRequest{},
 	Process{}, Device{}, KeyValue{}, CreateRequest{}, ProcessRequest{}, ExecRequest{}, StartResponse{}, SignalRequest{},
 	WaitResponse{}, Hook{}, Join{}, ResizeRequest{}, ProcessesResponse{}, ProcessInfo{},
 	Seccomp{}, Scheduler{}, FreezeRequest{}, UpdateRequest{}, StatsResponse{},
-	InterfaceRequest{}, InterfaceAddress{}, Route{}, Neighbour{}, NameserverRequest{}, DisksResponse{}, Disk{}}
+	InterfaceRequest{}, InterfaceAddress{}, Route{}, Neighbour{}, NameserverRequest{}, DisksResponse{}, Disk{}, ProcessorsRequest{}, DiskRequest{}, MemoryResponse{}}
 
 var (
 	messageLine = regexp.MustCompile(`^message (\w+) \{(\})?$`)

@@ -1,5 +1,7 @@
 package api
 
+import "context"
+
 // Values of Device.Need.
 const (
 	NeedNothing  = 0 // a node is a node
@@ -17,4 +19,15 @@ type Disk struct {
 	Serial string `pb:"1"`
 	Major  uint32 `pb:"2"`
 	Minor  uint32 `pb:"3"`
+}
+
+// DiskRequest names a disk.
+type DiskRequest struct {
+	Serial string `pb:"1"`
+}
+
+// RemoveDisk has the guest let a disk go that was added while it ran.
+func (a Agent) RemoveDisk(ctx context.Context, r *DiskRequest) error {
+	_, err := call[Empty](ctx, a, "RemoveDisk", r)
+	return err
 }

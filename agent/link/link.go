@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,7 +36,7 @@ type device struct {
 func (ds *Devices) Configure(r *api.InterfaceRequest) error {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
-	d, err := ds.find(r.Device)
+	d, err := ds.await(r.Device)
 	if err != nil {
 		return err
 	}
@@ -48,6 +49,22 @@ func (ds *Devices) Configure(r *api.InterfaceRequest) error {
 	}
 	d.current = *r
 	return nil
+}
+
+// How long a device that the machine has just got may take to be there.
+const (
+	deviceTime = 5 * time.Second
+	devicePoll = 5 * time.Millisecond
+)
+
+// await is find for a device that may be about to come.
+func (ds *Devices) await(mac []byte) (*device, error) {
+	for begin := time.Now(); ; time.Sleep(devicePoll) {
+		d, err := ds.find(mac)
+		if _, none := errors.AsType[*api.Error](err); !none || time.Since(begin) > deviceTime {
+			return d, err
+		}
+	}
 }
 
 // find looks a device up by the hardware address that it started with.

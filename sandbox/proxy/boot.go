@@ -17,6 +17,7 @@ import (
 	"kata/sandbox"
 	"kata/sandbox/compile"
 	"kata/sandbox/state"
+	"kata/vm"
 )
 
 // hostPids bounds the host processes of a machine; one that runs each guest
@@ -39,8 +40,8 @@ func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container,
 		return nil, nil, nil, err
 	}
 	m.Name, m.Dir, m.Arch, m.Shares = req.ID, dir.Machine(), arch, c.Shares
-	m.CPUs = place(m.VCPUs, c.HostCPUs)
-	c.Limits.MemoryBytes = int64(m.MemoryMiB+caps.OverheadMiB) << 20
+	m.CPUs = place(m.VCPUs, caps, c.HostCPUs)
+	c.Limits.MemoryBytes = sandbox.MemoryLimit(m.MemoryMiB, caps)
 	c.Limits.Pids = hostPids
 	return c, &sandbox.Options{
 		Driver: driver, Capabilities: caps, Machine: m,
@@ -60,14 +61,14 @@ func CgroupPath(id, asked string) string {
 // place picks the host CPU for a machine with one virtual CPU: such a machine hands
 // over between two host processes at every system call of its guest, which takes
 // ten times as long across CPUs. Sandboxes spread at random: a count of the others
-// would be out of date when many start at once. More virtual CPUs are left to the
-// host's scheduler.
+// would be out of date when many start at once. More virtual CPUs, and machines that may
+// get more, are left to the host's scheduler.
 //
 // allowed are the CPUs that the container may use, none meaning all.
-func place(vcpus int, allowed []int) []int {
+func place(vcpus int, caps vm.Capabilities, allowed []int) []int {
 	n := runtime.NumCPU()
 	switch {
-	case vcpus > 1:
+	case vcpus > 1 || caps.HotCPUs:
 		return allowed
 	case len(allowed) > 0:
 		return []int{allowed[rand.IntN(len(allowed))]}
@@ -91,7 +92,7 @@ func (e *entrance) boot(req *CreateRequest, w *waiting) (_ *owner, _ *CreatedInf
 		return nil, nil, err
 	}
 	c.Request.Process.Descriptors = req.Descriptors
-	if opts.Machine.Disks, err = openDisks(c, opts.Driver.Name(), opts.Capabilities); err != nil {
+	if opts.Machine.Disks, err = openDisks(c, opts.Driver.Name(), opts.Capabilities, 0); err != nil {
 		return nil, nil, err
 	}
 	defer closeDisks(opts.Machine.Disks)
@@ -127,6 +128,10 @@ func (e *entrance) boot(req *CreateRequest, w *waiting) (_ *owner, _ *CreatedInf
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), createTime)
 	defer cancel()
+	if err := sb.Fit(ctx, req.ID, demand(c.MemoryMiB, c.CPUs)); err != nil {
+		sb.Stop()
+		return nil, nil, err
+	}
 	disks, err := plug(ctx, sb, c)
 	if err != nil {
 		sb.Stop()

@@ -8,12 +8,9 @@ import (
 
 	"kata/config"
 	"kata/network"
+	"kata/sandbox"
 	"kata/vm"
 )
-
-// guestOverheadMiB is what the guest's kernel and agent need beyond what a
-// container may use.
-const guestOverheadMiB = 64
 
 // minMemoryMiB is the least that a guest boots and works with.
 const minMemoryMiB = 96
@@ -56,7 +53,7 @@ func machineFor(cfg *config.Config, driver vm.Driver, caps vm.Capabilities, memo
 	}
 	memory := cfg.DefaultMemory
 	if memoryMiB > 0 {
-		memory = max(memoryMiB+guestOverheadMiB, minMemoryMiB)
+		memory = max(memoryMiB+sandbox.GuestMiB, minMemoryMiB)
 	}
 	if cfg.DefaultVCPUs > caps.MaxVCPUs {
 		return vm.Spec{}, fmt.Errorf("default_vcpus = %d: %s has at most %d in its present mode", cfg.DefaultVCPUs, driver.Name(), caps.MaxVCPUs)

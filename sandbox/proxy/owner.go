@@ -18,11 +18,12 @@ import (
 
 // owner is a container of the sandbox with what the commands need to know of it.
 type owner struct {
-	id     string
-	sb     *sandbox.Sandbox
-	shares []vm.Share // that came with it into the running machine
-	first  bool       // the machine was made for it, and has its limits on the host
-	disks  compile.Disks
+	id      string
+	sb      *sandbox.Sandbox
+	shares  []vm.Share // that came with it into the running machine
+	first   bool       // the machine was made for it, and has its limits on the host
+	disks   compile.Disks
+	serials []string // of disks that came with it into the running machine
 
 	mu     sync.Mutex
 	status specs.ContainerState
@@ -133,8 +134,9 @@ func (o *owner) state() specs.ContainerState {
 }
 
 func (o *owner) describe(ctx context.Context) *Response {
+	memory, _ := o.sb.MemoryKiB()
 	info := &StatusInfo{Status: o.state(), Isolation: o.sb.Isolation, Hypervisor: o.sb.Driver,
-		MachinePID: o.sb.MachinePID(), Timings: o.sb.Timings(), Kernel: o.sb.Guest.KernelRelease, MemoryKiB: o.sb.Guest.MemoryKiB}
+		MachinePID: o.sb.MachinePID(), Timings: o.sb.Timings(), Kernel: o.sb.Guest.KernelRelease, MemoryKiB: memory}
 	if info.Status != specs.StateStopped {
 		ctx, cancel := context.WithTimeout(ctx, helloTime)
 		defer cancel()

@@ -121,7 +121,7 @@ func (p *pod) follow(o *owner, l *net.UnixListener, control *Conn) {
 func (p *pod) destroy(o *owner) (others int) {
 	if others = p.retire(o.id); others == 0 {
 		o.flush(destroyTime / 2)
-		p.sb.Stop()
+		p.end()
 		return 0
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), destroyTime/2)
@@ -133,6 +133,7 @@ func (p *pod) destroy(o *owner) (others int) {
 	}
 	_ = p.sb.Remove(ctx, o.id) // what the agent cannot free goes with the machine
 	p.sb.RemoveShares(o.shares)
+	p.giveBack(ctx, o.id, o.serials)
 	return others
 }
 
@@ -172,9 +173,6 @@ func (p *pod) create(req *CreateRequest) (_ *owner, _ *net.UnixListener, _ *Crea
 		return nil, nil, nil, fmt.Errorf("%s: %w", oci.ConfigName, err)
 	}
 	c.Request.Process.Descriptors = req.Descriptors
-	if err := noHotDisks(c); err != nil {
-		return nil, nil, nil, err
-	}
 	if err := makeMountPoints(b); err != nil {
 		return nil, nil, nil, err
 	}
@@ -184,12 +182,38 @@ func (p *pod) create(req *CreateRequest) (_ *owner, _ *net.UnixListener, _ *Crea
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), createTime)
 	defer cancel()
-	stdio, err := p.sb.Join(ctx, &c.Request, c.Shares)
+	stdio, disks, serials, err := p.admit(ctx, c)
 	if err != nil {
 		l.Close()
 		return nil, nil, nil, err
 	}
 	o, info := created(b, p.sb, c, stdio)
-	o.shares = c.Shares
+	o.shares, o.disks, o.serials = c.Shares, disks, serials
 	return o, l, info, nil
+}
+
+// admit has the machine be what a container needs that joins it, and makes the container.
+func (p *pod) admit(ctx context.Context, c *compile.Container) (_ sandbox.Stdio, _ compile.Disks, serials []string, err error) {
+	id := c.Request.ID
+	if err := p.sb.Fit(ctx, id, demand(c.MemoryMiB, c.CPUs)); err != nil {
+		return nil, nil, nil, fmt.Errorf("%s: %w", oci.ConfigName, tooLarge(err))
+	}
+	defer func() {
+		if err != nil {
+			p.giveBack(ctx, id, serials)
+		}
+	}()
+	disks, serials, err := hotDisks(ctx, p.sb, c)
+	if err != nil {
+		return nil, nil, serials, err
+	}
+	stdio, err := p.sb.Join(ctx, &c.Request, c.Shares)
+	return stdio, disks, serials, err
+}
+
+// giveBack takes from the machine what only one container needed. What the guest does
+// not give back, the machine keeps.
+func (p *pod) giveBack(ctx context.Context, id string, serials []string) {
+	p.sb.RemoveDisks(ctx, serials)
+	_ = p.sb.Fit(ctx, id, nil)
 }

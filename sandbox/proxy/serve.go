@@ -69,7 +69,8 @@ func (e *entrance) serve(req *CreateRequest, w *waiting, done func()) error {
 		_ = control.send(&Response{Error: failure(err)})
 		return err
 	}
-	defer o.sb.Stop()
+	p := &pod{sb: o.sb, members: map[string]*member{}, over: make(chan struct{})}
+	defer p.end()
 	if err := control.send(&Response{Created: created}); err != nil {
 		return err
 	}
@@ -80,7 +81,6 @@ func (e *entrance) serve(req *CreateRequest, w *waiting, done func()) error {
 		return err
 	}
 	defer l.Close()
-	p := &pod{sb: o.sb, members: map[string]*member{}, over: make(chan struct{})}
 	if err := p.enter(o.id); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -9,6 +10,7 @@ import (
 
 	"kata/agent/api"
 	"kata/oci"
+	"kata/sandbox"
 	"kata/sandbox/compile"
 )
 
@@ -34,21 +36,22 @@ func (o *owner) update(ctx context.Context, change *specs.LinuxResources) error 
 	if err != nil {
 		return err
 	}
-	machine := o.sb.Guest.MemoryKiB << 10
-	if m := merged.Memory; m != nil && m.Limit != nil && *m.Limit > 0 && uint64(*m.Limit) > machine {
-		return refuse("memory.limit", "%d bytes are more than the machine has, %d bytes (%d MiB), and its size cannot be changed while it runs",
-			*m.Limit, machine, machine>>20)
-	}
-	if !slices.Equal(before.HostCPUs, after.HostCPUs) {
-		return refuse("cpu.cpus", "the CPUs of a machine are chosen when it is made")
+	moved := !slices.Equal(before.HostCPUs, after.HostCPUs)
+	if moved && !o.first {
+		return refuse("cpu.cpus", "the sandbox's machine runs where its first container may")
 	}
 	req := &api.UpdateRequest{ID: o.id, Cgroup: after.Files,
 		CheckMemory: merged.Memory != nil && merged.Memory.CheckBeforeUpdate != nil && *merged.Memory.CheckBeforeUpdate}
 	if change.Devices != nil {
 		req.DeviceFilter = after.DeviceFilter
 	}
-	if err := o.sb.Update(ctx, req); err != nil {
+	if err := o.resize(ctx, before, after, func() error { return o.sb.Update(ctx, req) }); err != nil {
 		return err
+	}
+	if moved {
+		if err := o.sb.Place(place(o.sb.VCPUs(), o.sb.Capabilities, after.HostCPUs)); err != nil {
+			return err
+		}
 	}
 	if o.first {
 		if err := o.sb.LimitCPU(after.Limits); err != nil {
@@ -57,6 +60,49 @@ func (o *owner) update(ctx context.Context, change *specs.LinuxResources) error 
 	}
 	o.resources = merged
 	return nil
+}
+
+// demand is what a container asks of its machine.
+func demand(memoryMiB int, cpus float64) *sandbox.Demand {
+	return &sandbox.Demand{MemoryMiB: memoryMiB, CPUs: cpus}
+}
+
+// tooLarge names the limit for which the machine could not be made large enough.
+func tooLarge(err error) error {
+	if e, ok := errors.AsType[*sandbox.SizeError](err); ok && e.Processors {
+		return refuse("cpu.quota", "%v", err)
+	}
+	return refuse("memory.limit", "%v", err)
+}
+
+// resize has the machine be large enough before a container's limits change, and no
+// larger than it must afterwards.
+func (o *owner) resize(ctx context.Context, before, after *compile.Resources, change func() error) error {
+	if err := o.sb.Fit(ctx, o.id, demand(max(before.MemoryMiB, after.MemoryMiB), after.CPUs)); err != nil {
+		return tooLarge(err)
+	}
+	err := o.fits(after)
+	if err == nil {
+		err = change()
+	}
+	if err != nil || after.MemoryMiB == 0 { // no limit is no reason for a smaller machine
+		after = before
+	}
+	_ = o.sb.Fit(ctx, o.id, demand(after.MemoryMiB, after.CPUs)) // what it does not give back, it keeps
+	return err
+}
+
+// fits refuses a limit that the machine cannot keep.
+func (o *owner) fits(r *compile.Resources) error {
+	machine, changes := o.sb.MemoryKiB()
+	if uint64(r.MemoryMiB)<<10 <= machine {
+		return nil
+	}
+	why := ""
+	if !changes {
+		why = ", and its size cannot be changed while it runs"
+	}
+	return refuse("memory.limit", "%d MiB are more than the machine has, %d MiB%s", r.MemoryMiB, machine>>10, why)
 }
 
 func refuse(name, format string, args ...any) error {

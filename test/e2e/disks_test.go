@@ -160,7 +160,7 @@ func TestNoSuchDevice(t *testing.T) {
 	equal(t, "nodes", out, "/dev/fuse")
 }
 
-// TestJoinWithDisk: a machine that runs takes no disk.
+// TestJoinWithDisk: not every machine that runs takes a disk (TestDiskJoins is about one that does).
 func TestJoinWithDisk(t *testing.T) {
 	h, d := newHost(t), loop.New(t, 1<<20)
 	first := h.start()
@@ -168,7 +168,7 @@ func TestJoinWithDisk(t *testing.T) {
 	if r.code == 0 {
 		t.Fatal(r)
 	}
-	contains(t, "error", r.stderr, "linux.devices[0]: /dev/xvda: a disk cannot be attached to a machine that runs")
+	contains(t, "error", r.stderr, "linux.devices[0]: /dev/xvda: a disk cannot be attached to a machine of this kind while it runs")
 }
 
 // TestDiskLimits: limits of a disk are by the host's number.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -128,4 +130,47 @@ func TestOOMEvent(t *testing.T) {
 	if seen["stats"] == 0 || seen["oom"] != 1 {
 		t.Errorf("events: %v", seen)
 	}
+}
+
+// TestUpdateCPUs: a machine that runs goes where its first container may.
+func TestUpdateCPUs(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("a host with one CPU")
+	}
+	h := newHost(t)
+	id := h.start(resources(specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}}))
+	where := func(want string) {
+		t.Helper()
+		pids := []int{h.state(id).Kata.PIDs["vmm"]}
+		for len(pids) > 0 {
+			pid := pids[0]
+			pids = pids[1:]
+			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			if err != nil {
+				continue // of a guest's process that has ended
+			}
+			for line := range strings.Lines(string(status)) {
+				if list, ok := strings.CutPrefix(line, "Cpus_allowed_list:"); ok {
+					equal(t, fmt.Sprintf("CPUs of process %d", pid), strings.TrimSpace(list), want)
+				}
+			}
+			children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+			for child := range strings.FieldsSeq(string(children)) {
+				n, err := strconv.Atoi(child)
+				if err != nil {
+					t.Fatal(err)
+				}
+				pids = append(pids, n)
+			}
+		}
+	}
+	where("0")
+	h.must("update", "--cpuset-cpus", "1", id)
+	where("1")
+	h.must("exec", id, "true")
+	where("1")
+	h.fails(1, []string{"linux.resources.cpu.cpus", "no CPU 4000"}, "update", "--cpuset-cpus", "4000", id)
+	second := h.start(sharing(h.state(id).PID, specs.NetworkNamespace))
+	h.fails(1, []string{"linux.resources.cpu.cpus", "first container"}, "update", "--cpuset-cpus", "0", second)
+	where("1")
 }

@@ -17,7 +17,7 @@ func (m *machine) Adopt(s vm.Spec) error {
 		}
 	}
 	if len(s.CPUs) > 0 {
-		if err := m.Place(s.CPUs); err != nil {
+		if err := m.SetCPUs(s.CPUs); err != nil {
 			return err
 		}
 	}

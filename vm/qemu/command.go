@@ -3,7 +3,6 @@ package qemu
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"kata/vm"
@@ -66,7 +65,7 @@ func (t *target) virtio(name string, properties ...string) string {
 // machineArgs are the machine itself, the same for an original and its clones.
 func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 	args := []string{
-		"-machine", t.name + t.properties, "-cpu", t.cpu(accel), "-m", strconv.Itoa(s.MemoryMiB), "-smp", strconv.Itoa(s.VCPUs),
+		"-machine", t.name + t.properties, "-cpu", t.cpu(accel),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 		"-L", firmwarePath,
@@ -80,6 +79,8 @@ func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 		"-fsdev", "local,id=share,path=" + sharePath + ",security_model=passthrough,multidevs=remap",
 		"-device", t.virtio("9p", "fsdev=share", "mount_tag="+shareTag),
 	}
+	args = append(args, t.memoryArgs(s)...)
+	args = append(args, t.cpuArgs(s)...)
 	if accel == kvm {
 		args = append(args, "-accel", "kvm")
 	} else {
@@ -88,28 +89,10 @@ func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 	if len(t.firmware) > 0 {
 		args = append(args, "-bios", t.firmware[0])
 	}
+	args = append(args, t.hotArgs()...)
 	for i, nic := range s.NICs {
 		args = append(args, "-netdev", fmt.Sprintf("dgram,id=net%d,local.type=fd,local.str=%d", i, nicFD+i),
 			"-device", t.virtio("net", fmt.Sprintf("netdev=net%d,mac=%s", i, nic.MAC))+t.noROM)
-	}
-	return args
-}
-
-// diskArgs are the disks. QEMU opens their descriptors by the number of a set that it
-// puts them into.
-func (t *target) diskArgs(s vm.Spec) (args []string) {
-	for i, d := range s.Disks {
-		driver := "host_device"
-		if fi, err := d.File.Stat(); err == nil && fi.Mode().IsRegular() {
-			driver = "file"
-		}
-		readOnly := "off"
-		if d.ReadOnly {
-			readOnly = "on"
-		}
-		args = append(args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", diskFD(s)+i, i),
-			"-blockdev", fmt.Sprintf("driver=%s,filename=/dev/fdset/%d,node-name=disk%d,read-only=%s,discard=unmap,locking=off", driver, i, i, readOnly),
-			"-device", t.virtio("blk", fmt.Sprintf("drive=disk%d,serial=%s", i, d.Serial)))
 	}
 	return args
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,8 @@ const (
 
 type machine struct {
 	*jail.Process
+	target  *target
+	spec    vm.Spec
 	channel net.Conn
 	greeted []byte // what the agent has said on it, and nobody has read
 	monitor *monitor
@@ -37,6 +40,9 @@ type machine struct {
 	notes   []string
 	// template says why the one it started from is not good any more; nil without one.
 	template func() error
+
+	sizeMu  sync.Mutex // one change of the machine after the other
+	plugged plugged
 }
 
 // capabilities over files whose owner the user namespace maps: what a guest's root
@@ -52,13 +58,13 @@ func start(s vm.Spec) (*machine, error) {
 	if err != nil {
 		return nil, prepareError(err)
 	}
-	return boot(s, t.jailConfig(s, accel, single, files))
+	return t.boot(s, t.jailConfig(s, accel, single, files))
 }
 
 func prepareError(err error) error { return &vm.BootError{Phase: vm.PhasePrepare, Cause: err} }
 
 // boot starts a machine that loads a kernel.
-func boot(s vm.Spec, cfg *jail.Config) (*machine, error) {
+func (t *target) boot(s vm.Spec, cfg *jail.Config) (*machine, error) {
 	archive, err := writeInitrd(s)
 	if err != nil {
 		return nil, prepareError(err)
@@ -66,11 +72,12 @@ func boot(s vm.Spec, cfg *jail.Config) (*machine, error) {
 	// The jail keeps the file, the directory need not.
 	defer os.Remove(archive)
 	cfg.Binds = append(cfg.Binds, jail.Bind{Source: archive, Target: initrdPath, ReadOnly: true})
-	return (&machine{}).run(s, cfg)
+	return (&machine{target: t}).run(s, cfg)
 }
 
 // run starts QEMU, with more descriptors after those of every machine.
 func (m *machine) run(s vm.Spec, cfg *jail.Config, more ...*os.File) (_ *machine, err error) {
+	m.spec = s
 	files, err := m.descriptors(s)
 	defer closeAll(files)
 	if err != nil {
@@ -217,6 +224,8 @@ func closeAll(files []*os.File) {
 
 // disconnect gives up the host's ends, except for the channel of a running machine.
 func (m *machine) disconnect() {
+	m.sizeMu.Lock()
+	defer m.sizeMu.Unlock()
 	for _, w := range m.wires {
 		w.close()
 	}

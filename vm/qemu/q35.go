@@ -9,5 +9,9 @@ var q35 = &target{
 	firmware: microvm.firmware,
 	kernel:   microvm.kernel, checkKernel: microvm.checkKernel,
 	properties: ",sata=off,smbus=off,usb=off,vmport=off,hpet=off,i8042=off", emulated: microvm.emulated,
-	line: []string{"console=ttyS0"}, noROM: ",romfile=", told: true,
+	hot: true,
+	// The kernel uses memory that comes, and keeps apart what it cannot move: so most of
+	// it can go again.
+	line:  []string{"console=ttyS0", "memhp_default_state=online", "memory_hotplug.online_policy=auto-movable"},
+	noROM: ",romfile=", told: true,
 }

@@ -6,7 +6,7 @@
 //
 // QEMU runs in a jail with its own files and the shares, and holds no capability
 // outside. Machines can start from a saved one (package template). The package does
-// not build QEMU and offers no hotplug of devices, processors or memory.
+// not build QEMU.
 package qemu
 
 import (
@@ -91,6 +91,7 @@ func (Driver) ProbeArch(arch string, options map[string]string) (vm.Capabilities
 	if err != nil {
 		return caps, err
 	}
+	caps.HotMemory, caps.HotCPUs, caps.HotDisks, caps.HotNICs = t.hot, t.hot, t.hot, t.hot
 	caps.KernelFile, caps.AgentFile = t.kernel, t.agentFile()
 	binary, err := t.findBinary()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +22,8 @@ type monitor struct {
 	dec    *json.Decoder
 	limit  *io.LimitedReader
 	agreed bool
+	mu     sync.Mutex // one command after the other
+	broken error      // why no answer belongs to its question any more
 }
 
 // monitorTime is how long QEMU may take for an answer; one that hangs has none.
@@ -44,12 +47,22 @@ func (m *monitor) Close() { m.conn.Close() }
 
 // run executes a command. files, if any, go with it.
 func (m *monitor) run(name string, arguments, result any, files ...*os.File) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken != nil {
+		return fmt.Errorf("%s: %w", name, m.broken)
+	}
 	if !m.agreed {
 		m.agreed = true
-		if err := m.run("qmp_capabilities", nil, nil); err != nil {
+		if err := m.exchange("qmp_capabilities", nil, nil); err != nil {
 			return err
 		}
 	}
+	return m.exchange(name, arguments, result, files...)
+}
+
+// exchange sends a command and reads its answer.
+func (m *monitor) exchange(name string, arguments, result any, files ...*os.File) error {
 	request := map[string]any{"execute": name}
 	if arguments != nil {
 		request["arguments"] = arguments
@@ -66,20 +79,32 @@ func (m *monitor) run(name string, arguments, result any, files ...*os.File) err
 		}
 		rights = unix.UnixRights(fds...)
 	}
-	if err := m.conn.SetDeadline(time.Now().Add(monitorTime)); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	if err = m.conn.SetDeadline(time.Now().Add(monitorTime)); err == nil {
+		_, _, err = m.conn.WriteMsgUnix(b, rights, nil)
 	}
-	if _, _, err := m.conn.WriteMsgUnix(b, rights, nil); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	var answer json.RawMessage
+	if err == nil {
+		answer, err = m.answer()
 	}
-	if err := m.answer(result); err != nil {
+	if _, said := errors.AsType[*refusal](err); err != nil && !said {
+		m.broken = err
+	}
+	if err == nil && result != nil {
+		err = json.Unmarshal(answer, result)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
 
+// refusal is QEMU's word on a command that it does not carry out.
+type refusal struct{ text string }
+
+func (r *refusal) Error() string { return r.text }
+
 // answer reads until the answer: the greeting and events are not of interest.
-func (m *monitor) answer(result any) error {
+func (m *monitor) answer() (json.RawMessage, error) {
 	m.limit.N = maxReply
 	for {
 		var reply struct {
@@ -90,18 +115,15 @@ func (m *monitor) answer(result any) error {
 		}
 		switch err := m.dec.Decode(&reply); {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return fmt.Errorf("no answer from QEMU within %v", monitorTime)
+			return nil, fmt.Errorf("no answer from QEMU within %v", monitorTime)
 		case err != nil && m.limit.N <= 0:
-			return fmt.Errorf("QEMU's answer is longer than %d bytes", maxReply)
+			return nil, fmt.Errorf("QEMU's answer is longer than %d bytes", maxReply)
 		case err != nil:
-			return fmt.Errorf("QEMU's answer: %w", err)
+			return nil, fmt.Errorf("QEMU's answer: %w", err)
 		case reply.Error != nil:
-			return errors.New(reply.Error.Desc)
-		case reply.Return == nil:
-			continue
-		case result != nil:
-			return json.Unmarshal(reply.Return, result)
+			return nil, &refusal{reply.Error.Desc}
+		case reply.Return != nil:
+			return reply.Return, nil
 		}
-		return nil
 	}
 }

@@ -56,6 +56,9 @@ func TestMonitor(t *testing.T) {
 			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
 				t.Errorf("%v, want %q", err, tc.want)
 			}
+			if broken := tc.want != "" && tc.name != "refuses" && tc.name != "wrong types"; broken != (m.broken != nil) {
+				t.Errorf("broken: %v; what comes later would be taken for another command's answer", m.broken)
+			}
 		})
 	}
 }

@@ -93,14 +93,16 @@ func bootOriginal(t *target, s vm.Spec, accel accelerator, dir string, files []t
 	}
 	cfg := t.jailConfig(s, accel, original, files)
 	cfg.Binds = append(cfg.Binds, jail.Bind{Source: memory, Target: memoryPath})
-	return boot(s, cfg)
+	return t.boot(s, cfg)
 }
+
+var errEnded = errors.New("the machine ended")
 
 // bootError finds the cause behind an error: the time was up, or the machine ended.
 func (m *machine) bootError(ctx context.Context, err error, tail *vm.ConsoleTail) error {
 	select {
 	case <-m.Done():
-		err = errors.New("the machine ended")
+		err = errEnded
 		if cause := m.Err(); cause != nil {
 			err = fmt.Errorf("%w: %w", err, cause)
 		}

@@ -34,6 +34,8 @@ type target struct {
 	line []string
 	// noROM keeps the firmware of network devices, which boots from them, out.
 	noROM string
+	// hot says that the machine can get more memory and processors while it runs.
+	hot bool
 	// first puts a virtio device where the kernel finds it before all others: the
 	// channel's name has its number.
 	first string

@@ -102,7 +102,7 @@ func startClone(target *target, s vm.Spec, accel accelerator, t *template.Templa
 	if s.Console != nil {
 		_, _ = s.Console.Write(t.Log)
 	}
-	m := &machine{greeted: t.Output, template: t.Check}
+	m := &machine{target: target, greeted: t.Output, template: t.Check}
 	if _, err := m.run(s, cfg, t.StateFile); err != nil {
 		return nil, err
 	}

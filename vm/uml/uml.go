@@ -225,6 +225,10 @@ func commandLine(s vm.Spec, seccompMode string) []string {
 
 type machine struct {
 	*jail.Process
+	vm.NoHotMemory
+	vm.NoHotCPUs
+	vm.NoHotDisks
+	vm.NoHotNICs
 	channel net.Conn
 }
 

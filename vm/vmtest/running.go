@@ -82,7 +82,7 @@ func (s *suite) memory(t *testing.T) {
 		spec := s.spec(t)
 		spec.MemoryMiB = mib
 		got := float64(s.boot(t, spec).Guest.MemoryKiB) / 1024
-		if got < 0.8*float64(mib) || got > 1.2*float64(mib) {
+		if got < 0.78*float64(mib) || got > 1.2*float64(mib) {
 			t.Errorf("asked for %d MiB, the guest has %.0f", mib, got)
 		}
 	}

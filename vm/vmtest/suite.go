@@ -57,7 +57,7 @@ func Suite(t *testing.T, d vm.Driver, files Files) {
 		run  func(*testing.T)
 	}{
 		{"Probe", s.probe}, {"Hello", s.hello}, {"Memory", s.memory}, {"Shares", s.shares}, {"Separate", s.separate},
-		{"HotShares", s.hotShares}, {"Disks", s.disks}, {"Transfer", s.transfer}, {"VCPUs", s.vcpus}, {"Console", s.console}, {"Clock", s.clock}, {"Kill", s.kill}, {"Cancel", s.cancel},
+		{"HotShares", s.hotShares}, {"HotMemory", s.hotMemory}, {"HotCPUs", s.hotCPUs}, {"Disks", s.disks}, {"HotDisks", s.hotDisks}, {"Transfer", s.transfer}, {"VCPUs", s.vcpus}, {"Console", s.console}, {"Clock", s.clock}, {"Kill", s.kill}, {"PowerOff", s.powerOff}, {"Cancel", s.cancel},
 		{"BadKernel", s.badKernel}, {"BadAgent", s.badAgent}, {"Timeout", s.timeout},
 	} {
 		t.Run(test.name, test.run)
