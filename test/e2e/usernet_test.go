@@ -31,7 +31,7 @@ func TestNetworkOfUserNamespace(t *testing.T) {
 	usernet(t, pid, "ip", "addr", "add", "10.99.0.2/24", "dev", "eth0")
 	usernet(t, pid, "ip", "link", "set", "eth0", "up")
 	h.must("start", first)
-	contains(t, "ping of the first process", h.must("exec", first, "sh", "-c", "until grep -q loss /tmp/first; do sleep 0.1; done; cat /tmp/first"), " 0% packet loss")
+	contains(t, "ping of the first process", h.must("exec", first, "sh", "-c", "until grep -qs loss /tmp/first; do sleep 0.1; done; cat /tmp/first"), " 0% packet loss")
 	h.rulesNetwork(first)
 	equal(t, "sysctl", h.must("exec", first, "cat", "/proc/sys/net/ipv4/ip_forward"), "1\n")
 	w.transfers(h, first)
