@@ -94,6 +94,8 @@ func TestEvents(t *testing.T) {
 			Pids struct{ Current, Limit uint64 }
 		}
 	}
+	// The guest counts time by ticks of 10 ms, and the container's process has hardly run.
+	h.must("exec", id, "sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")
 	out := h.must("events", "--stats", id)
 	decode(t, out, &e)
 	if e.Type != "stats" || e.ID != id || e.Data.CPU.Usage.Total == 0 || e.Data.Memory.Usage.Limit != 64<<20 || e.Data.Memory.Usage.Usage == 0 ||
