@@ -30,16 +30,16 @@ func kataTemplate(a *app, args []string) error {
 	if err := parse(fs, args); err != nil {
 		return err
 	}
-	for _, v := range templateVerbs {
-		if v.name == fs.Arg(0) {
-			v.name = "template " + v.name
-			if code := a.runVerb(v, fs.Args()[1:]); code != 0 {
-				return exitError(code)
-			}
-			return nil
-		}
+	found := find(templateVerbs, fs.Arg(0))
+	if found == nil {
+		return fmt.Errorf("template: no command %q; there are create, list and remove", fs.Arg(0))
 	}
-	return fmt.Errorf("template: no command %q; there are create, list and remove", fs.Arg(0))
+	v := *found
+	v.name = "template " + v.name
+	if code := a.runVerb(v, fs.Args()[1:]); code != 0 {
+		return exitError(code)
+	}
+	return nil
 }
 
 func templateCreate(a *app, args []string) error {
@@ -49,11 +49,8 @@ func templateCreate(a *app, args []string) error {
 	fs.StringVar(&cpus, "cpus", "", "CPU limit of the containers, such as 2 (default: none)")
 	interfaces := fs.Int("interfaces", 1, "network interfaces of containers that have a network")
 	a.choices(fs)
-	if err := parse(fs, args); err != nil {
+	if err := noArguments(fs, args); err != nil {
 		return err
-	}
-	if fs.NArg() > 0 {
-		return fmt.Errorf("template create: unexpected argument %q", fs.Arg(0))
 	}
 	limits, err := (&runFlags{memory: memory, cpus: cpus}).limits()
 	if err != nil {
@@ -99,11 +96,8 @@ func (a *app) stores() ([]*template.Store, error) {
 func templateList(a *app, args []string) error {
 	fs := newFlags("template list")
 	format := fs.String("format", "table", "table or json")
-	if err := parse(fs, args); err != nil {
+	if err := noArguments(fs, args); err != nil {
 		return err
-	}
-	if fs.NArg() > 0 {
-		return fmt.Errorf("template list: unexpected argument %q", fs.Arg(0))
 	}
 	stores, err := a.stores()
 	if err != nil {
