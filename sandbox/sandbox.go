@@ -70,7 +70,13 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // Boot starts the machine and waits until its agent has prepared the guest.
 // Nothing is left behind when it fails. Errors: vm.BootError.
-func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
+func Boot(ctx context.Context, o Options) (*Sandbox, error) {
+	return launch(ctx, o, func(ctx context.Context, s *Sandbox) error { return s.prepare(ctx, o.Hostname) })
+}
+
+// launch starts a machine, greets its agent, and does the rest. Nothing is left when
+// one of them fails.
+func launch(ctx context.Context, o Options, rest func(context.Context, *Sandbox) error) (_ *Sandbox, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.BootTimeout, vm.ErrBootTimeout)
 	defer cancel()
 	s := &Sandbox{Isolation: o.Capabilities.Isolation, Driver: o.Driver.Name(), tail: &vm.ConsoleTail{}}
@@ -85,7 +91,7 @@ func Boot(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	if err = s.greet(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.prepare(ctx, o.Hostname)
+	return s, rest(ctx, s)
 }
 
 // unless ends what a sandbox has when its start fails, or when ctx ends before the

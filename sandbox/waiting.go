@@ -15,22 +15,14 @@ type Waiting struct{ sb *Sandbox }
 // Wait starts a machine as Boot does, for whoever claims it. What belongs to one pod
 // plays no part: o has no Network, and its Machine no Shares. The cgroup is the
 // machine's until it is claimed.
-func Wait(ctx context.Context, o Options) (_ *Waiting, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, o.BootTimeout, vm.ErrBootTimeout)
-	defer cancel()
-	s := &Sandbox{Isolation: o.Capabilities.Isolation, Driver: o.Driver.Name(), tail: &vm.ConsoleTail{}}
-	keep, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer s.unless(ctx, &err, giveUp)()
-	if err = s.take(&o); err != nil {
-		return nil, err
-	}
-	if err = s.start(keep, o.Driver, o.Machine); err != nil {
-		return nil, err
-	}
-	if _, ok := s.machine.(vm.Adopter); !ok {
-		return nil, errors.New(s.Driver + ": its machines cannot be started before it is known for whom")
-	}
-	return &Waiting{s}, s.greet(ctx)
+func Wait(ctx context.Context, o Options) (*Waiting, error) {
+	s, err := launch(ctx, o, func(_ context.Context, s *Sandbox) error {
+		if _, ok := s.machine.(vm.Adopter); !ok {
+			return errors.New(s.Driver + ": its machines cannot be started before it is known for whom")
+		}
+		return nil
+	})
+	return &Waiting{s}, err
 }
 
 // Claim makes the machine that of a pod, as Boot would have. The Waiting is used up,

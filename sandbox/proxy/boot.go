@@ -46,7 +46,7 @@ func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container,
 	return c, &sandbox.Options{
 		Driver: driver, Capabilities: caps, Machine: m,
 		CgroupPath: CgroupPath(req.ID, c.CgroupPath), Limits: c.Limits,
-		Hostname: b.Spec.Hostname, BootTimeout: cfg.BootTimeout * time.Duration(max(caps.BootFactor, 1)),
+		Hostname: b.Spec.Hostname, BootTimeout: bootTimeout(cfg, caps),
 	}, cfg, nil
 }
 

@@ -64,6 +64,11 @@ func machineFor(cfg *config.Config, driver vm.Driver, caps vm.Capabilities, memo
 	}, nil
 }
 
+// bootTimeout is how long a machine may take until it is ready.
+func bootTimeout(cfg *config.Config, caps vm.Capabilities) time.Duration {
+	return cfg.BootTimeout * time.Duration(max(caps.BootFactor, 1))
+}
+
 // blank are network devices that nothing is connected to yet.
 func blank(n int) (nics []vm.NIC) {
 	for i := range n {
@@ -93,7 +98,7 @@ func SaveTemplates(ctx context.Context, ch *Choice, memoryMiB int, cpus float64,
 	var ids []string
 	for _, nics := range []int{0, network.Count(interfaces)} {
 		m.NICs = blank(nics)
-		id, err := saveTemplate(ctx, t, m, cfg.BootTimeout*time.Duration(max(caps.BootFactor, 1)))
+		id, err := saveTemplate(ctx, t, m, bootTimeout(cfg, caps))
 		if err != nil {
 			return ids, err
 		}

@@ -119,8 +119,8 @@ func (o *order) start(root string) (_ *waiting, err error) {
 	}
 	m.Name, m.Dir, m.Arch, m.NICs = poolName, w.slot.machine(), o.Arch, blank(o.NICs)
 	opts := sandbox.Options{Driver: driver, Capabilities: caps, Machine: m, CgroupPath: w.slot.cgroup(),
-		BootTimeout: cfg.BootTimeout * time.Duration(max(caps.BootFactor, 1))}
-	opts.Limits.MemoryBytes, opts.Limits.Pids = int64(m.MemoryMiB+caps.OverheadMiB)<<20, hostPids
+		BootTimeout: bootTimeout(cfg, caps)}
+	opts.Limits.MemoryBytes, opts.Limits.Pids = sandbox.MemoryLimit(m.MemoryMiB, caps), hostPids
 	w.machine, err = sandbox.Wait(context.Background(), opts)
 	return w, err
 }
