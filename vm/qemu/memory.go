@@ -71,7 +71,7 @@ func (m *machine) SetMemory(ctx context.Context, mib int) (int, error) {
 		return 0, fmt.Errorf("%d MiB of memory: this machine can have at most %d", mib, first+more)
 	}
 	want := (max(mib-first, 0) + memoryPart - 1) / memoryPart * memoryPart
-	before, err := m.hotMemory("size")
+	before, err := m.hotMemory()
 	if err != nil {
 		return 0, err
 	}
@@ -107,7 +107,7 @@ func (m *machine) awaitMemory(ctx context.Context, size, want int) (int, error) 
 			return 0, fmt.Errorf("memory: %w", errEnded)
 		case <-time.After(memoryPoll):
 		}
-		now, err := m.hotMemory("size")
+		now, err := m.hotMemory()
 		if err != nil {
 			return 0, err
 		}
@@ -124,10 +124,10 @@ func (m *machine) awaitMemory(ctx context.Context, size, want int) (int, error) 
 	return size, nil
 }
 
-// hotMemory is a size of the second memory, in MiB.
-func (m *machine) hotMemory(property string) (int, error) {
+// hotMemory is how much of the second memory the guest uses, in MiB.
+func (m *machine) hotMemory() (int, error) {
 	var bytes int64
-	err := m.monitor.run("qom-get", map[string]any{"path": "/machine/peripheral/" + memoryDevice, "property": property}, &bytes)
+	err := m.monitor.run("qom-get", map[string]any{"path": "/machine/peripheral/" + memoryDevice, "property": "size"}, &bytes)
 	return int(bytes >> 20), err
 }
 
