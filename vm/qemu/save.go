@@ -38,11 +38,6 @@ func save(ctx context.Context, t *target, s vm.Spec, accel accelerator, dir stri
 	defer os.Remove(s.Dir)
 	tail := &vm.ConsoleTail{}
 	s.Console = tail
-	unplug, err := loose(s.NICs)
-	defer unplug()
-	if err != nil {
-		return err
-	}
 	m, err := bootOriginal(t, s, accel, dir, files)
 	if err != nil {
 		return err
@@ -65,21 +60,6 @@ func save(ctx context.Context, t *target, s vm.Spec, accel accelerator, dir stri
 	}
 	return errors.Join(os.WriteFile(filepath.Join(dir, template.Output), greeting, 0o600),
 		os.WriteFile(filepath.Join(dir, template.Log), []byte(tail.String()+"\n"), 0o600))
-}
-
-// loose connects the network devices to nothing.
-func loose(nics []vm.NIC) (unplug func(), err error) {
-	var files []*os.File
-	unplug = func() { closeAll(files) }
-	for i := range nics {
-		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return unplug, err
-		}
-		files = append(files, os.NewFile(uintptr(fds[0]), "loose end"), os.NewFile(uintptr(fds[1]), "loose end"))
-		nics[i].Socket = files[len(files)-1]
-	}
-	return unplug, nil
 }
 
 // bootOriginal starts a machine whose memory is a file in dir.

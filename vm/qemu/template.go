@@ -54,6 +54,9 @@ func recipe(ctx context.Context, t *target, s vm.Spec, accel accelerator) *templ
 	// What belongs to one machine is no part of it.
 	s = vm.Spec{Name: "template", Kernel: s.Kernel, Agent: s.Agent, Arch: s.Arch, MemoryMiB: s.MemoryMiB, VCPUs: s.VCPUs,
 		NICs: slices.Clone(s.NICs), Verbose: s.Verbose, Options: s.Options}
+	for i := range s.NICs {
+		s.NICs[i].Socket = nil
+	}
 	return &template.Recipe{
 		Name: fmt.Sprintf("%s %s for %s (%s), %d MiB, %d CPUs, %d network devices", Name, accel, t.arch, t.name, s.MemoryMiB, s.VCPUs, len(s.NICs)),
 		Key:  append(t.commandLine(s, accel, original, 0), t.program, s.Kernel, s.Agent),
