@@ -161,7 +161,7 @@ func (a *app) startProxy(k *created, c *createFlags) error {
 		}
 	}
 	resp, err := mine.Call(&proxy.Request{Op: proxy.Create, Create: &proxy.CreateRequest{
-		ID: k.record.ID, Bundle: c.bundle, Config: config, Isolation: a.isolation, Hypervisor: a.hypervisor, Debug: a.debug, Network: k.netns != nil,
+		ID: k.record.ID, Bundle: c.bundle, Choice: proxy.Choice{Config: config, Isolation: a.isolation, Hypervisor: a.hypervisor, Debug: a.debug}, Network: k.netns != nil,
 		Descriptors: shim.Accesses(k.more)}})
 	if errors.Is(err, state.ErrGone) {
 		return fmt.Errorf("kata-proxy ended before the container was created: %w", err)

@@ -27,7 +27,7 @@ const hostPids = 16384
 // plan decides on the machine for a container.
 func plan(dir state.Dir, req *CreateRequest, b *oci.Bundle) (*compile.Container, *sandbox.Options, *config.Config, error) {
 	arch := oci.Architecture(b.Spec)
-	cfg, driver, caps, err := choose(req.choice(), arch)
+	cfg, driver, caps, err := choose(&req.Choice, arch)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -105,7 +105,7 @@ func (e *entrance) boot(req *CreateRequest, w *waiting) (_ *owner, _ *CreatedInf
 			return nil, nil, err
 		}
 	}
-	kind := orderOf(cfg, req.choice(), c, opts)
+	kind := orderOf(cfg, &req.Choice, c, opts)
 	if w == nil && kind != nil && e.hand(req, kind) {
 		if opts.Network != nil {
 			opts.Network.Close()

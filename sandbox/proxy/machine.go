@@ -18,8 +18,10 @@ const minMemoryMiB = 96
 // Choice is what a command line says about machines; what is empty, the configuration
 // says.
 type Choice struct {
-	Config, Hypervisor, Isolation string
-	Debug                         bool
+	Config     string `json:"config,omitempty"`
+	Isolation  string `json:"isolation,omitempty"`
+	Hypervisor string `json:"hypervisor,omitempty"`
+	Debug      bool   `json:"debug,omitempty"`
 }
 
 // choose reads the configuration and picks the driver for machines of an architecture.

@@ -62,12 +62,9 @@ type Request struct {
 
 // CreateRequest is everything that the sandbox is made from.
 type CreateRequest struct {
-	ID         string `json:"id"`
-	Bundle     string `json:"bundle"`
-	Config     string `json:"config,omitempty"`
-	Isolation  string `json:"isolation,omitempty"`
-	Hypervisor string `json:"hypervisor,omitempty"`
-	Debug      bool   `json:"debug,omitempty"`
+	ID     string `json:"id"`
+	Bundle string `json:"bundle"`
+	Choice
 	// Joins and Root are for Join: the namespaces to share, and the directory of the
 	// containers' state.
 	Joins compile.Joins `json:"joins,omitempty"`
@@ -76,10 +73,6 @@ type CreateRequest struct {
 	Descriptors []uint32 `json:"descriptors,omitempty"`
 	// Network says that the proxy inherits the network namespace to take over.
 	Network bool `json:"network,omitempty"`
-}
-
-func (r *CreateRequest) choice() *Choice {
-	return &Choice{Config: r.Config, Hypervisor: r.Hypervisor, Isolation: r.Isolation, Debug: r.Debug}
 }
 
 // Response is one line back.
