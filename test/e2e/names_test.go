@@ -101,7 +101,7 @@ func TestNameServerLater(t *testing.T) {
 	w.nameServer("127.0.0.11:53", map[string][4]byte{"one.test": {192, 0, 2, 1}})
 	write("nameserver 127.0.0.11\n")
 	w.link("eth1", 1)
-	h.must("exec", id, "sh", "-c", "until nslookup one.test 127.0.0.11; do sleep 0.1; done")
+	h.must("exec", id, "sh", "-c", "until nslookup one.test 127.0.0.11 2>/dev/null; do sleep 0.1; done")
 	wantName(h, id, "one.test", "192.0.2.1")
 }
 
