@@ -46,6 +46,13 @@ const (
 	VhostBroken     Kind = "vhost-broken"
 )
 
+// What Tun finds.
+const (
+	TunAbsent     Kind = "tun-absent"
+	TunPermission Kind = "tun-permission"
+	TunBroken     Kind = "tun-broken"
+)
+
 // What drivers find of the program that runs their machines, and of the host.
 const (
 	// ProgramAbsent: it, or a file that it needs, is not installed.

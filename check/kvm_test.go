@@ -198,6 +198,25 @@ func TestVhost(t *testing.T) {
 	}
 }
 
+func TestTun(t *testing.T) {
+	h := fake(t, intel)
+	if r := h.Tun(); r == nil || r.Kind != TunAbsent || r.Remedy == "" {
+		t.Errorf("no device: %+v", r)
+	}
+	if err := os.MkdirAll(h.path("/dev/net"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(h.path(tunDevice), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.Tun(); r == nil || r.Kind != TunBroken || !errors.Is(r, unix.ENOTTY) {
+		t.Errorf("a file in its place: %+v", r)
+	}
+	if r := tunReason(unix.EPERM); r.Kind != TunPermission {
+		t.Errorf("EPERM: %+v", r)
+	}
+}
+
 // TestThisMachine compares the answers with what grep and test find out.
 func TestThisMachine(t *testing.T) {
 	begin := time.Now()

@@ -109,7 +109,7 @@ func survey(cfg *config.Config, minimum vm.Isolation) *checkReport {
 		name     string
 		optional bool
 		reason   *check.Reason
-	}{{"kvm", false, check.KVM()}, {"vhost-vsock", true, host.Vhost(check.VhostVsock)}, {"vhost-net", true, host.Vhost(check.VhostNet)}} {
+	}{{"kvm", false, check.KVM()}, {"vhost-vsock", true, host.Vhost(check.VhostVsock)}, {"vhost-net", true, host.Vhost(check.VhostNet)}, {"tun", true, host.Tun()}} {
 		f := checkedFact{Name: fact.name, Optional: fact.optional, Works: fact.reason == nil}
 		if fact.reason != nil {
 			f.Reason = reasonOf(fact.reason)

@@ -29,8 +29,8 @@ const (
 	maxFile = 1 << 20
 )
 
-// Values of Config.Hypervisor, Config.MinimumIsolation, UML.Mode, QEMU.Accelerator and
-// QEMU.Machine.
+// Values of Config.Hypervisor, Config.MinimumIsolation, UML.Mode, QEMU.Accelerator,
+// QEMU.Machine and QEMU.Network.
 const (
 	HypervisorAuto    = "auto"
 	IsolationHardware = "hardware"
@@ -42,6 +42,7 @@ const (
 	QEMUTCG           = "tcg"
 	QEMUMicrovm       = "microvm"
 	QEMUQ35           = "q35"
+	QEMURelay         = "relay"
 )
 
 // Config is one complete, checked configuration.
@@ -92,6 +93,9 @@ type QEMU struct {
 	// Machine is the type of the machines of guests of amd64: QEMUMicrovm (the
 	// default) or QEMUQ35.
 	Machine string
+	// Network is QEMUAuto (the default), which has the host's kernel carry frames where
+	// it can, or QEMURelay.
+	Network string
 	// Template says that machines start from a saved one, which is made the first
 	// time, where that is possible. The default is true.
 	Template bool
@@ -108,7 +112,7 @@ func Default() *Config {
 		DefaultVCPUs:     1,
 		BootTimeout:      10 * time.Second,
 		UML:              UML{Mode: UMLPtrace},
-		QEMU:             QEMU{Accelerator: QEMUAuto, Machine: QEMUMicrovm, Template: true, TemplateDir: DefaultTemplateDir},
+		QEMU:             QEMU{Accelerator: QEMUAuto, Machine: QEMUMicrovm, Network: QEMUAuto, Template: true, TemplateDir: DefaultTemplateDir},
 		Source:           BuiltIn,
 	}
 }
@@ -173,7 +177,7 @@ func (c *Config) DriverOptions(driver string) map[string]string {
 	case "uml":
 		return map[string]string{"mode": c.UML.Mode}
 	case "qemu":
-		return map[string]string{"accelerator": c.QEMU.Accelerator, "machine": c.QEMU.Machine, "template": strconv.FormatBool(c.QEMU.Template), "template_dir": c.QEMU.TemplateDir}
+		return map[string]string{"accelerator": c.QEMU.Accelerator, "machine": c.QEMU.Machine, "network": c.QEMU.Network, "template": strconv.FormatBool(c.QEMU.Template), "template_dir": c.QEMU.TemplateDir}
 	}
 	return nil
 }

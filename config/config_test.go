@@ -33,6 +33,7 @@ mode = "seccomp"
 [qemu]
 accelerator = "tcg"
 machine = "q35"
+network = "relay"
 template = false
 template_dir = "/saved"
 `)
@@ -41,7 +42,7 @@ template_dir = "/saved"
 		t.Fatal(err)
 	}
 	want := Config{Hypervisor: "uml", MinimumIsolation: "software", Kernel: "/k", Agent: "/a", DefaultMemory: 640,
-		DefaultVCPUs: 2, BootTimeout: 90 * time.Second, Debug: true, PoolSize: 3, UML: UML{Mode: "seccomp"}, QEMU: QEMU{Accelerator: "tcg", Machine: "q35", TemplateDir: "/saved"}, Source: path}
+		DefaultVCPUs: 2, BootTimeout: 90 * time.Second, Debug: true, PoolSize: 3, UML: UML{Mode: "seccomp"}, QEMU: QEMU{Accelerator: "tcg", Machine: "q35", Network: "relay", TemplateDir: "/saved"}, Source: path}
 	if *got != want {
 		t.Errorf("got %+v\nwant %+v", *got, want)
 	}
@@ -98,6 +99,7 @@ func TestErrorsNameKeyAndFile(t *testing.T) {
 		{"debug = 1", "F: debug: got 1, want true or false"},
 		{"[uml]\nmode = \"fast\"", `F: uml.mode: got "fast", want "ptrace" or "seccomp"`},
 		{"[qemu]\ntemplate_dir = \"here\"", `F: qemu.template_dir: got "here", want an absolute path`},
+		{"[qemu]\nnetwork = \"user\"", `F: qemu.network: got "user", want "auto" or "relay"`},
 		{"[qemu]\nmachine = \"pc\"", `F: qemu.machine: got "pc", want "microvm" or "q35"`},
 		{"[qemu]\naccelerator = \"hvf\"", `F: qemu.accelerator: got "hvf", want "auto" or "kvm" or "tcg"`},
 	} {

@@ -56,6 +56,7 @@ type document struct {
 	QEMU struct {
 		Accelerator any `toml:"accelerator"`
 		Machine     any `toml:"machine"`
+		Network     any `toml:"network"`
 		Template    any `toml:"template"`
 		TemplateDir any `toml:"template_dir"`
 	} `toml:"qemu"`
@@ -84,6 +85,7 @@ func parse(file string, data []byte) (*Config, error) {
 	p.choice("uml.mode", doc.UML.Mode, &c.UML.Mode, UMLPtrace, UMLSeccomp)
 	p.choice("qemu.accelerator", doc.QEMU.Accelerator, &c.QEMU.Accelerator, QEMUAuto, QEMUKVM, QEMUTCG)
 	p.choice("qemu.machine", doc.QEMU.Machine, &c.QEMU.Machine, QEMUMicrovm, QEMUQ35)
+	p.choice("qemu.network", doc.QEMU.Network, &c.QEMU.Network, QEMUAuto, QEMURelay)
 	p.boolean("qemu.template", doc.QEMU.Template, &c.QEMU.Template)
 	p.directory("qemu.template_dir", doc.QEMU.TemplateDir, &c.QEMU.TemplateDir)
 	if len(p.errs) > 0 {

@@ -10,15 +10,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const (
+	segment, segments = 1000, 10
+	headers           = 14 + 20 + 8
+)
+
+// sendSegments has the peer send one datagram that is many for the wire.
+func sendSegments(t *testing.T, peer *Namespace) {
+	t.Helper()
+	within(t, peer, func() error {
+		c, err := net.Dial("udp4", "10.1.0.2:5300")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		raw, err := c.(*net.UDPConn).SyscallConn()
+		if err != nil {
+			return err
+		}
+		_ = raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, segment) })
+		if err != nil {
+			return err
+		}
+		_, err = c.Write(make([]byte, segment*segments))
+		return err
+	})
+}
+
 // A datagram of many segments, sent by the other end of a veth pair, comes as the host's
 // stack has it to who takes long frames, and in frames of the wire to others.
 func TestFrames(t *testing.T) {
-	const segment, segments = 1000, 10
-	const headers = 14 + 20 + 8
-	for long, want := range map[bool][]int{true: {virtioHeader + headers + segment*segments}, false: {headers + segment, headers + segment, headers + segment}} {
+	for carrier, want := range map[Carrier][]int{LongPackets: {virtioHeader + headers + segment*segments},
+		Packets: {headers + segment, headers + segment, headers + segment}} {
 		pod, peer := pair(t)
 		ip(t, peer, "neigh replace 10.1.0.2 lladdr 02:00:00:00:00:02 dev b nud permanent")
-		to, err := NewTakeover(pod, long)
+		to, err := NewTakeover(pod, carrier)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -26,24 +52,9 @@ func TestFrames(t *testing.T) {
 		if err := to.Sync(func(net.HardwareAddr, *Interface) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
-		within(t, peer, func() error {
-			c, err := net.Dial("udp4", "10.1.0.2:5300")
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			raw, err := c.(*net.UDPConn).SyscallConn()
-			if err != nil {
-				return err
-			}
-			_ = raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, segment) })
-			if err != nil {
-				return err
-			}
-			_, err = c.Write(make([]byte, segment*segments))
-			return err
-		})
+		sendSegments(t, peer)
 		for i, n := range want {
+			long := carrier == LongPackets
 			frame := nextDatagram(t, to.Devices()[0].Socket, long)
 			if len(frame) != n {
 				t.Errorf("long frames %v: frame %d has %d bytes, want %d", long, i, len(frame), n)

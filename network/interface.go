@@ -47,8 +47,8 @@ type Neighbour struct {
 }
 
 // Interfaces lists those that a machine can take over, in the order of their
-// indices: those of Ethernet that no bridge or bond of the namespace owns. The
-// loopback interface is the guest's own.
+// indices: those of Ethernet that no bridge or bond of the namespace owns, without the
+// ends of machines. The loopback interface is the guest's own.
 func (n *Namespace) Interfaces() ([]Interface, error) {
 	links, err := n.handle.LinkList()
 	if err != nil {
@@ -57,7 +57,7 @@ func (n *Namespace) Interfaces() ([]Interface, error) {
 	var list []Interface
 	for _, l := range links {
 		a := l.Attrs()
-		if a.EncapType != "ether" || len(a.HardwareAddr) != 6 || a.MasterIndex != 0 {
+		if a.EncapType != "ether" || len(a.HardwareAddr) != 6 || a.MasterIndex != 0 || ownTap(l) {
 			continue
 		}
 		list = append(list, Interface{Index: a.Index, Name: a.Name, MAC: a.HardwareAddr, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0})

@@ -119,7 +119,7 @@ func TestHostIsRefused(t *testing.T) {
 func TestTakeover(t *testing.T) {
 	n := namespace(t, "link add name a type veth peer name b", "addr add 10.1.0.2/24 dev a", "link set dev a up", "link set dev b up")
 	ip(t, n, "link add name br type bridge", "link set dev b master br")
-	to, err := NewTakeover(n, false)
+	to, err := NewTakeover(n, Packets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestTakeover(t *testing.T) {
 
 func TestNoDeviceLeft(t *testing.T) {
 	n := namespace(t)
-	to, err := NewTakeover(n, false)
+	to, err := NewTakeover(n, Packets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestNoDeviceLeft(t *testing.T) {
 // TestOnDemand: a machine that can gets another device, with an address of its own.
 func TestOnDemand(t *testing.T) {
 	n := namespace(t)
-	to, err := NewTakeover(n, false)
+	to, err := NewTakeover(n, Packets)
 	if err != nil {
 		t.Fatal(err)
 	}

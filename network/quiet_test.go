@@ -34,19 +34,6 @@ func TestQuiet(t *testing.T) {
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	var echo net.PacketConn
-	within(t, peer, func() (err error) { echo, err = net.ListenPacket("udp4", "10.1.0.1:5300"); return err })
-	defer echo.Close()
-	go func() {
-		buf := make([]byte, 100)
-		for {
-			n, from, err := echo.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			_, _ = echo.WriteTo(buf[:n], from)
-		}
-	}()
 	var l net.Listener
 	within(t, pod, func() (err error) { l, err = net.Listen("tcp4", "10.1.0.2:80"); return err })
 	defer l.Close()
@@ -69,6 +56,29 @@ func TestQuiet(t *testing.T) {
 	if err := connect(300 * time.Millisecond); err == nil {
 		t.Error("the host's stack takes a connection")
 	}
+	answered(t, pod, peer)
+	held.letGo()
+	if err := connect(time.Minute); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// answered has the host's stack in the pod ask the peer, which takes ARP and UDP.
+func answered(t *testing.T, pod, peer *Namespace) {
+	t.Helper()
+	var echo net.PacketConn
+	within(t, peer, func() (err error) { echo, err = net.ListenPacket("udp4", "10.1.0.1:5300"); return err })
+	defer echo.Close()
+	go func() {
+		buf := make([]byte, 100)
+		for {
+			n, from, err := echo.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = echo.WriteTo(buf[:n], from)
+		}
+	}()
 	ip(t, pod, "neigh flush all")
 	within(t, pod, func() error {
 		c, err := net.Dial("udp4", "10.1.0.1:5300")
@@ -85,8 +95,4 @@ func TestQuiet(t *testing.T) {
 		_, err = c.Read(make([]byte, 1))
 		return err
 	})
-	held.letGo()
-	if err := connect(time.Minute); err != nil {
-		t.Errorf("afterwards: %v", err)
-	}
 }

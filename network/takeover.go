@@ -16,10 +16,28 @@ import (
 // when it starts, for those that come later.
 const Spares = 4
 
+// Carrier is how frames get from an interface to a machine and back.
+type Carrier int
+
+const (
+	// Packets are packet sockets, which hear frames as they are on a wire: the other
+	// ends are asked to cut them.
+	Packets Carrier = iota
+	// LongPackets are packet sockets, which hear frames as the host's stack has them, up
+	// to 64 KiB, each after a header that says what is still to do (packet(7),
+	// PACKET_VNET_HDR).
+	LongPackets
+	// Taps are tap devices of the machine's, to which frames are redirected.
+	Taps
+)
+
 // Device is the host's end of a network device of a machine.
 type Device struct {
-	// Socket carries the frames; the machine inherits it.
+	// Socket carries the frames; the machine inherits it. Not with Taps.
 	Socket *os.File
+	// Namespace is, with Taps, where the interface is that the device is for; nil while
+	// that is not known.
+	Namespace *os.File
 	// MAC is the device's first address: the guest finds it by that.
 	MAC net.HardwareAddr
 }
@@ -38,13 +56,14 @@ func FirstMAC(number int) net.HardwareAddr {
 
 // Takeover connects the interfaces of a namespace with the devices of a machine.
 type Takeover struct {
-	ns     *Namespace
-	long   bool // see NewTakeover
-	events *nl.NetlinkSocket
+	ns      *Namespace
+	carrier Carrier
+	events  *nl.NetlinkSocket
 
 	mu    sync.Mutex
 	slots []*slot
 	add   func(Device) error // gives the machine another device; nil is a machine that takes none
+	tap   func(device int) *Tap
 }
 
 // slot is a device and what it stands for. A device whose interface has gone is
@@ -61,11 +80,9 @@ type slot struct {
 type Configure func(device net.HardwareAddr, i *Interface) error
 
 // NewTakeover prepares devices for the interfaces of ns, which it takes over, and
-// for those that come later. With long frames they come as the host's stack has them, up
-// to 64 KiB, each after a header that says what is still to do (packet(7),
-// PACKET_VNET_HDR); else the other ends are asked to cut them.
-func NewTakeover(ns *Namespace, long bool) (_ *Takeover, err error) {
-	t := &Takeover{ns: ns, long: long}
+// for those that come later.
+func NewTakeover(ns *Namespace, carrier Carrier) (_ *Takeover, err error) {
+	t := &Takeover{ns: ns, carrier: carrier}
 	defer func() {
 		if err != nil {
 			t.Close()
@@ -76,11 +93,11 @@ func NewTakeover(ns *Namespace, long bool) (_ *Takeover, err error) {
 		return nil, err
 	}
 	for i := range Count(len(list)) {
-		f, err := ns.socket(long)
+		s, err := t.newSlot(i, i < len(list))
 		if err != nil {
 			return nil, err
 		}
-		t.slots = append(t.slots, &slot{Device: Device{f, FirstMAC(i)}})
+		t.slots = append(t.slots, s)
 	}
 	err = ns.inside(func() (err error) {
 		t.events, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
@@ -88,6 +105,27 @@ func NewTakeover(ns *Namespace, long bool) (_ *Takeover, err error) {
 		return err
 	})
 	return t, err
+}
+
+// newSlot prepares a device, for an interface that is there or for one that may come.
+func (t *Takeover) newSlot(number int, there bool) (*slot, error) {
+	s := &slot{Device: Device{MAC: FirstMAC(number)}}
+	var err error
+	switch {
+	case t.carrier != Taps:
+		s.Socket, err = t.ns.socket(t.carrier == LongPackets)
+	case there:
+		s.Namespace = t.ns.file
+	}
+	return s, err
+}
+
+// UseTaps tells which tap devices the machine's devices are, by number. It has to be
+// known before the first Sync.
+func (t *Takeover) UseTaps(tap func(device int) *Tap) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tap = tap
 }
 
 // OnDemand has add give the machine another device when more interfaces come than it
@@ -141,12 +179,15 @@ func (t *Takeover) Sync(configure Configure) error {
 
 // connect gives a new interface a device.
 func (t *Takeover) connect(i *Interface, configure Configure) error {
-	s, err := t.unused()
+	number, err := t.unused()
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", i.Name, err)
 	}
-	held, err := t.ns.hold(i.Index, t.long)
-	if err == nil {
+	s := t.slots[number]
+	var held hold
+	if t.carrier == Taps {
+		held, err = t.ns.join(i.Index, t.tap(number))
+	} else if held, err = t.ns.hold(i.Index, t.carrier == LongPackets); err == nil {
 		err = bind(s.Socket, i.Index)
 	}
 	if err != nil {
@@ -157,28 +198,27 @@ func (t *Takeover) connect(i *Interface, configure Configure) error {
 	return s.configure(i, configure)
 }
 
-// unused is a device that has stood for no interface yet.
-func (t *Takeover) unused() (*slot, error) {
-	for _, s := range t.slots {
+// unused is the number of a device that has stood for no interface yet.
+func (t *Takeover) unused() (int, error) {
+	for i, s := range t.slots {
 		if !s.used {
-			return s, nil
+			return i, nil
 		}
 	}
 	n := len(t.slots)
 	if t.add == nil {
-		return nil, fmt.Errorf("the machine has no network device left, it was started with %d", n)
+		return 0, fmt.Errorf("the machine has no network device left, it was started with %d", n)
 	}
-	f, err := t.ns.socket(t.long)
+	s, err := t.newSlot(n, true)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	s := &slot{Device: Device{f, FirstMAC(n)}}
 	if err := t.add(s.Device); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("the machine has no network device left, and gets no other beside its %d: %w", n, err)
+		s.Socket.Close()
+		return 0, fmt.Errorf("the machine has no network device left, and gets no other beside its %d: %w", n, err)
 	}
 	t.slots = append(t.slots, s)
-	return s, nil
+	return n, nil
 }
 
 func (s *slot) configure(i *Interface, configure Configure) error {

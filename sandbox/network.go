@@ -25,20 +25,30 @@ func nics(t *network.Takeover) []vm.NIC {
 	}
 	var list []vm.NIC
 	for _, d := range t.Devices() {
-		list = append(list, vm.NIC{Socket: d.Socket, MAC: d.MAC})
+		list = append(list, nic(d))
 	}
 	return list
 }
 
+func nic(d network.Device) vm.NIC {
+	return vm.NIC{Socket: d.Socket, Namespace: d.Namespace, MAC: d.MAC}
+}
+
 // growNetwork lets the machine get devices for interfaces that it was not made for.
 func (s *Sandbox) growNetwork() {
-	if s.network == nil || !s.Capabilities.HotNICs {
+	if s.network == nil {
+		return
+	}
+	if m, ok := s.machine.(vm.Tapped); ok {
+		s.network.UseTaps(m.Tap)
+	}
+	if !s.Capabilities.HotNICs {
 		return
 	}
 	s.network.OnDemand(func(d network.Device) error {
 		ctx, cancel := context.WithTimeout(context.Background(), networkTime)
 		defer cancel()
-		return s.machine.AddNIC(ctx, vm.NIC{Socket: d.Socket, MAC: d.MAC})
+		return s.machine.AddNIC(ctx, nic(d))
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"kata/check"
 	"kata/jail"
+	"kata/network"
 	"kata/vm/template"
 )
 
@@ -46,9 +47,8 @@ type Capabilities struct {
 	OverheadMiB int
 	// MaxNICs is how many network devices a machine may have.
 	MaxNICs int
-	// LongFrames says that network devices exchange frames as the host's stack has them
-	// before it cuts them, each with a header that says what is still to do, see NIC.
-	LongFrames bool
+	// Carrier is how network devices exchange frames with the host.
+	Carrier network.Carrier
 	// MaxDisks is how many disks a machine may have.
 	MaxDisks int
 	// KernelFile and AgentFile are the names of the guest's kernel that the driver
@@ -185,11 +185,15 @@ type Share struct {
 
 // NIC is a network device of a machine.
 type NIC struct {
-	// Socket is a packet socket that carries the device's frames. With the capability
-	// LongFrames each has a struct virtio_net_hdr in front (VIRTIO 1.3, section 5.1.6; 10
-	// bytes, of the host's byte order); else Ethernet's header is the first. It may be
-	// bound while the machine runs. Nil is for a machine that is adopted later.
+	// Socket is a packet socket that carries the device's frames, with the carriers that
+	// are such. With network.LongPackets each has a struct virtio_net_hdr in front (VIRTIO
+	// 1.3, section 5.1.6; 10 bytes, of the host's byte order); else Ethernet's header is
+	// the first. It may be bound while the machine runs. Nil is for a machine that is
+	// adopted later.
 	Socket *os.File
+	// Namespace is, with network.Taps, where the machine makes the device's tap; nil is a
+	// place from where it can be fetched, see Tapped.
+	Namespace *os.File
 	// MAC is the hardware address that the device starts with.
 	MAC net.HardwareAddr
 }
@@ -249,6 +253,13 @@ type Machine interface {
 type Noted interface {
 	// Notes are sentences of one line each; none if all went as it should.
 	Notes() []string
+}
+
+// Tapped is a machine with the carrier network.Taps.
+type Tapped interface {
+	// Tap is the host's end of a network device: one of the Spec's, or of those that were
+	// added, which come after them.
+	Tap(device int) *network.Tap
 }
 
 // Adopter is a machine that may be started for nobody yet, without shares and with

@@ -14,7 +14,7 @@ func takeover(namespace *os.File, caps vm.Capabilities) (*network.Takeover, erro
 	if err != nil {
 		return nil, err
 	}
-	t, err := network.NewTakeover(ns, caps.LongFrames)
+	t, err := network.NewTakeover(ns, caps.Carrier)
 	if err != nil {
 		return nil, fmt.Errorf("network: %w", err)
 	}

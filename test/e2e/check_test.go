@@ -49,7 +49,7 @@ func TestCheck(t *testing.T) {
 	equal(t, "uml", works["uml"], true)
 	equal(t, "qemu/tcg", works["qemu/tcg"], true)
 	equal(t, "qemu/kvm", works["qemu/kvm"], check.KVM() == nil)
-	equal(t, "facts", len(c.Host), 3)
+	equal(t, "facts", len(c.Host), 4)
 
 	table := h.check().stdout
 	contains(t, "table", table, "MACHINE", "uml", "qemu/kvm", "qemu/tcg", "vhost-vsock", "vhost-net",

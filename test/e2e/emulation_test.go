@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"kata/check"
 )
 
 // TestEmulation runs containers in a machine whose every instruction is emulated.
@@ -42,15 +44,35 @@ func TestEmulation(t *testing.T) {
 	}
 }
 
-// TestEmulatedNetwork: frames go through the owner, both ways.
+// TestEmulatedNetwork: frames go through a tap device, or through the owner, both ways,
+// for one processor and for two.
 func TestEmulatedNetwork(t *testing.T) {
-	h, w := newHost(t), newWire(t)
-	h.emulate()
-	id := h.start(w.namespace(), capabilities("CAP_NET_RAW"))
-	h.must("exec", id, "ping", "-c", "2", "-W", "10", "10.99.0.1")
-	h.must("exec", id, "ping", "-c", "2", "-W", "10", "fd99::1")
-	ip(t, "netns", "exec", w.peer, busybox, "ping", "-q", "-c", "2", "-W", "10", "10.99.0.2")
-	w.transfers(h, id)
+	for _, tc := range []struct {
+		network, cpus string
+		tap           bool
+	}{{"auto", "1", true}, {"auto", "2", true}, {"relay", "1", false}} {
+		t.Run(tc.network+tc.cpus, func(t *testing.T) {
+			h, w := newHost(t), newWire(t)
+			h.flags = append(h.flags, "--hypervisor", "qemu")
+			h.withConfig("hypervisor = \"qemu\"\ndefault_vcpus = " + tc.cpus + "\n" + emulated() + fmt.Sprintf("network = %q\n", tc.network))
+			before := w.state()
+			id := h.start(w.namespace(), capabilities("CAP_NET_RAW"))
+			if now := w.state(); strings.Contains(now, "kata-") != (tc.tap && check.This().Tun() == nil) {
+				t.Errorf("the pod's namespace has\n%s", now)
+			}
+			h.must("exec", id, "ping", "-c", "2", "-W", "10", "10.99.0.1")
+			h.must("exec", id, "ping", "-c", "2", "-W", "10", "fd99::1")
+			ip(t, "netns", "exec", w.peer, busybox, "ping", "-q", "-c", "2", "-W", "10", "10.99.0.2")
+			queues := h.must("exec", id, "sh", "-c", "ls -d /sys/class/net/eth0/queues/tx-* | wc -l")
+			if tc.tap && check.This().Tun() == nil {
+				equal(t, "queues", strings.TrimSpace(queues), tc.cpus)
+			}
+			w.transfers(h, id)
+			kill(t, h.state(id).Kata.PIDs["proxy"])
+			eventually(t, "the namespace is as it was", func() bool { return w.state() == before })
+			h.must("delete", "--force", id)
+		})
+	}
 }
 
 // TestEmulatorKilled: the end of QEMU is the end of its containers, and of all the

@@ -8,8 +8,8 @@ import (
 
 // Adopt implements vm.Adopter.
 func (m *machine) Adopt(s vm.Spec) error {
-	if len(s.NICs) != len(m.wires) {
-		return fmt.Errorf("qemu: the machine was started with %d network devices, not %d", len(m.wires), len(s.NICs))
+	if len(s.NICs) != len(m.spec.NICs) {
+		return fmt.Errorf("qemu: the machine was started with %d network devices, not %d", len(m.spec.NICs), len(s.NICs))
 	}
 	if s.Cgroup != nil {
 		if err := m.Move(s.Cgroup); err != nil {
@@ -26,11 +26,11 @@ func (m *machine) Adopt(s vm.Spec) error {
 			return err
 		}
 	}
-	for i, nic := range s.NICs {
-		if err := m.wires[i].connect(nic); err != nil {
+	for i, w := range m.wires {
+		if err := w.connect(s.NICs[i]); err != nil {
 			return err
 		}
-		m.wires[i].run()
+		w.run()
 	}
 	return nil
 }

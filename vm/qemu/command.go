@@ -16,9 +16,9 @@ const (
 	nicFD     = 5
 )
 
-func diskFD(s vm.Spec) int { return nicFD + len(s.NICs) }
+func diskFD(s vm.Spec, c carrier) int { return nicFD + len(s.NICs)*c.descriptors() }
 
-func stateFD(s vm.Spec) int { return diskFD(s) + len(s.Disks) }
+func stateFD(s vm.Spec, c carrier) int { return diskFD(s, c) + len(s.Disks) }
 
 // shareTag is the name by which the guest mounts the shares.
 const shareTag = "share"
@@ -44,7 +44,7 @@ func (t *target) commandLine(s vm.Spec, accel accelerator, k kind, khz int64) []
 		args = append(args, "-kernel", kernelPath, "-initrd", initrdPath, "-append", t.kernelLine(s, accel, k, khz))
 	}
 	if k == single {
-		return append(args, t.diskArgs(s)...)
+		return append(args, t.diskArgs(s, diskFD(s, carries(s, accel)))...)
 	}
 	// The original writes its memory to the file; a clone reads it there, and writes
 	// to pages of its own.
@@ -90,11 +90,7 @@ func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 		args = append(args, "-bios", t.firmware[0])
 	}
 	args = append(args, t.hotArgs()...)
-	for i, nic := range s.NICs {
-		args = append(args, "-netdev", fmt.Sprintf("dgram,id=net%d,local.type=fd,local.str=%d", i, nicFD+i),
-			"-device", t.virtio("net", fmt.Sprintf("netdev=net%d,mac=%s", i, nic.MAC))+t.noROM)
-	}
-	return args
+	return append(args, t.netArgs(s, carries(s, accel))...)
 }
 
 // kernelLine is the kernel's command line. Under emulation some kernels would wait

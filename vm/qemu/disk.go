@@ -8,14 +8,14 @@ import (
 )
 
 // diskArgs are the disks. QEMU opens their descriptors by the number of a set that it
-// puts them into.
-func (t *target) diskArgs(s vm.Spec) (args []string) {
+// puts them into; first is the first descriptor.
+func (t *target) diskArgs(s vm.Spec, first int) (args []string) {
 	for i, d := range s.Disks {
 		b, err := json.Marshal(blockdev(i, d))
 		if err != nil {
 			panic(err) // strings and booleans
 		}
-		args = append(args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", diskFD(s)+i, i), "-blockdev", string(b),
+		args = append(args, "-add-fd", fmt.Sprintf("fd=%d,set=%d", first+i, i), "-blockdev", string(b),
 			"-device", t.virtio("blk", fmt.Sprintf("drive=%s,serial=%s", diskName(i), d.Serial)))
 	}
 	return args

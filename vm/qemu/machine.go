@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -15,6 +16,7 @@ import (
 
 	"kata/guest/initrd"
 	"kata/jail"
+	"kata/network"
 	"kata/vm"
 	"kata/vm/template"
 )
@@ -35,7 +37,10 @@ type machine struct {
 	channel net.Conn
 	greeted []byte // what the agent has said on it, and nobody has read
 	monitor *monitor
-	wires   []*wire
+	carrier carrier
+	wires   []*wire               // of a machine whose frames the owner carries
+	taps    []*network.Tap        // of all others,
+	parking *os.File              // and where those are that stand for no interface yet
 	failed  atomic.Pointer[error] // why the start from a template did not work
 	notes   []string
 	// template says why the one it started from is not good any more; nil without one.
@@ -58,13 +63,13 @@ func start(s vm.Spec) (*machine, error) {
 	if err != nil {
 		return nil, prepareError(err)
 	}
-	return t.boot(s, t.jailConfig(s, accel, single, files))
+	return t.boot(s, accel, t.jailConfig(s, accel, single, files))
 }
 
 func prepareError(err error) error { return &vm.BootError{Phase: vm.PhasePrepare, Cause: err} }
 
 // boot starts a machine that loads a kernel.
-func (t *target) boot(s vm.Spec, cfg *jail.Config) (*machine, error) {
+func (t *target) boot(s vm.Spec, accel accelerator, cfg *jail.Config) (*machine, error) {
 	archive, err := writeInitrd(s)
 	if err != nil {
 		return nil, prepareError(err)
@@ -72,7 +77,7 @@ func (t *target) boot(s vm.Spec, cfg *jail.Config) (*machine, error) {
 	// The jail keeps the file, the directory need not.
 	defer os.Remove(archive)
 	cfg.Binds = append(cfg.Binds, jail.Bind{Source: archive, Target: initrdPath, ReadOnly: true})
-	return (&machine{target: t}).run(s, cfg)
+	return (&machine{target: t, carrier: carries(s, accel)}).run(s, cfg)
 }
 
 // run starts QEMU, with more descriptors after those of every machine.
@@ -138,6 +143,10 @@ func (t *target) jailConfig(s vm.Spec, accel accelerator, k kind, files []templa
 	for _, sh := range s.Shares {
 		binds = append(binds, shareBind(sh))
 	}
+	types := ioctlTypes
+	if carries(s, accel).vhost {
+		types = append(slices.Clone(types), vhostIoctls)
+	}
 	var khz int64
 	if accel == tcg && t.told && k != clone {
 		khz = counterKHz()
@@ -146,7 +155,7 @@ func (t *target) jailConfig(s vm.Spec, accel accelerator, k kind, files []templa
 		Dir: s.Dir, Binds: binds, Dirs: []string{sharePath},
 		Proc: true, // QEMU changes modes and attributes of shared files by /proc/self/fd
 		Args: t.commandLine(s, accel, k, khz), Env: []string{"QEMU_MODULE_DIR=" + modulePath},
-		CPUs: s.CPUs, Cgroup: s.Cgroup, Capabilities: capabilities, Syscalls: syscalls, Ioctls: ioctls, IoctlTypes: ioctlTypes,
+		CPUs: s.CPUs, Cgroup: s.Cgroup, Capabilities: capabilities, Syscalls: syscalls, Ioctls: ioctls, IoctlTypes: types,
 		Rlimits: []jail.Rlimit{{Resource: unix.RLIMIT_CORE, Value: 0}, {Resource: unix.RLIMIT_NOFILE, Value: 65536}},
 	}
 }
@@ -206,12 +215,11 @@ func (m *machine) descriptors(s vm.Spec) (files []*os.File, err error) {
 	}
 	files = append(files, guest)
 	for _, nic := range s.NICs {
-		w, guest, err := newWire(nic)
+		ends, err := m.link(nic)
+		files = append(files, ends...)
 		if err != nil {
 			return files, err
 		}
-		m.wires = append(m.wires, w)
-		files = append(files, guest)
 	}
 	return files, nil
 }
@@ -226,9 +234,7 @@ func closeAll(files []*os.File) {
 func (m *machine) disconnect() {
 	m.sizeMu.Lock()
 	defer m.sizeMu.Unlock()
-	for _, w := range m.wires {
-		w.close()
-	}
+	m.closeLinks()
 	if m.Process == nil && m.channel != nil {
 		m.channel.Close()
 	}

@@ -14,6 +14,7 @@ import (
 	"runtime"
 
 	"kata/check"
+	"kata/network"
 	"kata/vm"
 )
 
@@ -92,6 +93,9 @@ func (Driver) ProbeArch(arch string, options map[string]string) (vm.Capabilities
 		return caps, err
 	}
 	caps.HotMemory, caps.HotCPUs, caps.HotDisks, caps.HotNICs = t.hot, t.hot, t.hot, t.hot
+	if !relayed(options) {
+		caps.Carrier = network.Taps
+	}
 	caps.KernelFile, caps.AgentFile = t.kernel, t.agentFile()
 	binary, err := t.findBinary()
 	if err != nil {

@@ -73,7 +73,7 @@ func bootOriginal(t *target, s vm.Spec, accel accelerator, dir string, files []t
 	}
 	cfg := t.jailConfig(s, accel, original, files)
 	cfg.Binds = append(cfg.Binds, jail.Bind{Source: memory, Target: memoryPath})
-	return t.boot(s, cfg)
+	return t.boot(s, accel, cfg)
 }
 
 var errEnded = errors.New("the machine ended")

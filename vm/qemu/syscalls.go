@@ -45,14 +45,21 @@ var syscalls = slices.Concat(ownSyscalls, []uint32{
 })
 
 // ioctls are the requests that QEMU may make: of a terminal, which it asks every
-// descriptor whether it is; of a file of the share, its generation; of a disk. A disk
-// has others that lead beyond it: those of a loop device could give it another file.
+// descriptor whether it is; of a file of the share, its generation; of a disk; of a tap
+// device, what its frames look like and which of its queues are used. A disk has others
+// that lead beyond it: those of a loop device could give it another file. So has a tap
+// device: its name, its namespace, programs that choose among its queues.
 var ioctls = []uint32{
 	unix.TCGETS, unix.TCSETS,
 	0x5421,     // FIONBIO
 	0x80087601, // FS_IOC_GETVERSION
 	unix.BLKROGET, unix.BLKSECTGET, unix.BLKSSZGET, unix.BLKPBSZGET, unix.BLKGETSIZE64, unix.BLKDISCARD, unix.BLKZEROOUT,
+	unix.TUNGETIFF, unix.TUNGETFEATURES, unix.TUNSETOFFLOAD, unix.TUNSETSNDBUF, unix.TUNSETQUEUE,
+	unix.TUNGETVNETHDRSZ, unix.TUNSETVNETHDRSZ, unix.TUNSETVNETLE, unix.TUNSETVNETBE,
 }
 
 // ioctlTypes are KVM's (KVMIO of linux/kvm.h).
 var ioctlTypes = []byte{0xae}
+
+// vhostIoctls are those of vhost (VHOST_VIRTIO of linux/vhost.h).
+const vhostIoctls = 0xaf

@@ -2,6 +2,7 @@ package qemu
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -111,6 +112,48 @@ func TestKernels(t *testing.T) {
 		if err := target.checkKernel(empty); err == nil {
 			t.Errorf("%s: an empty file passes for a kernel", target.arch)
 		}
+	}
+}
+
+// TestNetworkDevices: each has the descriptors that carry it, and those of the disks come
+// after all of them.
+func TestNetworkDevices(t *testing.T) {
+	disk, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	s := vm.Spec{Name: "x", MemoryMiB: 128, VCPUs: 2, Disks: []vm.Disk{{File: disk}}}
+	for i := range 2 {
+		s.NICs = append(s.NICs, vm.NIC{MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(i)}})
+	}
+	for _, c := range []struct {
+		carrier  carrier
+		backends []string
+		device   string
+		disk     int
+	}{
+		{carrier{}, []string{"dgram,id=net0,local.type=fd,local.str=5", "dgram,id=net1,local.type=fd,local.str=6"}, ",mac=02:00:00:00:00:01", 7},
+		{carrier{queues: 1}, []string{"tap,id=net0,fds=5", "tap,id=net1,fds=6"}, ",mac=02:00:00:00:00:01", 7},
+		{carrier{queues: 2}, []string{"tap,id=net0,fds=5:6", "tap,id=net1,fds=7:8"}, ",mac=02:00:00:00:00:01,mq=on", 9},
+		{carrier{queues: 2, vhost: true}, []string{"tap,id=net0,fds=5:6,vhost=on,vhostfds=7:8", "tap,id=net1,fds=9:10,vhost=on,vhostfds=11:12"}, ",mac=02:00:00:00:00:01,mq=on", 13},
+	} {
+		args := microvm.netArgs(s, c.carrier)
+		for _, b := range c.backends {
+			if !slices.Contains(args, b) {
+				t.Errorf("%+v: no %s in %q", c.carrier, b, args)
+			}
+		}
+		if last := args[len(args)-1]; last != "virtio-net-device,netdev=net1"+c.device {
+			t.Errorf("%+v: the device is %s", c.carrier, last)
+		}
+		if n := diskFD(s, c.carrier); n != c.disk || stateFD(s, c.carrier) != n+1 {
+			t.Errorf("%+v: the disk is %d, the state %d", c.carrier, n, stateFD(s, c.carrier))
+		}
+	}
+	s.Options = map[string]string{"network": "relay"}
+	if c := carries(s, tcg); c != (carrier{}) {
+		t.Errorf("%+v, asked for the relay", c)
 	}
 }
 

@@ -55,7 +55,7 @@ func recipe(ctx context.Context, t *target, s vm.Spec, accel accelerator) *templ
 	s = vm.Spec{Name: "template", Kernel: s.Kernel, Agent: s.Agent, Arch: s.Arch, MemoryMiB: s.MemoryMiB, VCPUs: s.VCPUs,
 		NICs: slices.Clone(s.NICs), Verbose: s.Verbose, Options: s.Options}
 	for i := range s.NICs {
-		s.NICs[i].Socket = nil
+		s.NICs[i].Socket, s.NICs[i].Namespace = nil, nil
 	}
 	return &template.Recipe{
 		Name: fmt.Sprintf("%s %s for %s (%s), %d MiB, %d CPUs, %d network devices", Name, accel, t.arch, t.name, s.MemoryMiB, s.VCPUs, len(s.NICs)),
@@ -105,11 +105,11 @@ func startClone(target *target, s vm.Spec, accel accelerator, t *template.Templa
 	if s.Console != nil {
 		_, _ = s.Console.Write(t.Log)
 	}
-	m := &machine{target: target, greeted: t.Output, template: t.Check}
+	m := &machine{target: target, carrier: carries(s, accel), greeted: t.Output, template: t.Check}
 	if _, err := m.run(s, cfg, t.StateFile); err != nil {
 		return nil, err
 	}
-	go m.resume(stateFD(s))
+	go m.resume(stateFD(s, m.carrier))
 	return m, nil
 }
 

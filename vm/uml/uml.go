@@ -19,6 +19,7 @@ import (
 
 	"kata/check"
 	"kata/jail"
+	"kata/network"
 	"kata/vm"
 )
 
@@ -33,7 +34,7 @@ func (Driver) Name() string { return Name }
 
 // Probe implements vm.Driver.
 func (Driver) Probe(options map[string]string) (vm.Capabilities, error) {
-	caps := vm.Capabilities{Isolation: vm.Software, MaxVCPUs: 1, KernelFile: "linux-uml", OverheadMiB: overheadMiB, HotShares: true, MaxNICs: maxNICs, LongFrames: true, MaxDisks: maxDisks}
+	caps := vm.Capabilities{Isolation: vm.Software, MaxVCPUs: 1, KernelFile: "linux-uml", OverheadMiB: overheadMiB, HotShares: true, MaxNICs: maxNICs, Carrier: network.LongPackets, MaxDisks: maxDisks}
 	if options["mode"] == "seccomp" {
 		caps.MaxVCPUs = runtime.NumCPU()
 	}
