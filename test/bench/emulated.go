@@ -5,36 +5,50 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"time"
 
 	"kata/metrics"
 )
 
-// emulated measures kata's machines of QEMU's emulation: those that boot, those that
+// kind is what machines of QEMU's are called, and begins the keys of their rows.
+func (b *bench) kind() string {
+	if b.accelerator == emulation {
+		return "emulated"
+	}
+	return b.accelerator
+}
+
+// emulation is QEMU's accelerator that is none.
+const emulation = "tcg"
+
+// emulated measures kata's machines of QEMU's emulation, or those that KVM runs: those that boot, those that
 // start from a saved one, and those that wait for their container.
 func (b *bench) emulated(ctx context.Context) {
 	i := slices.IndexFunc(b.runtimes, func(r *runtime) bool { return r.name == kata })
 	if i < 0 {
 		return
 	}
+	const boots = "template = false"
 	var kinds []*runtime
-	for _, kind := range []struct{ name, settings string }{{"boots", "template = false"}, {"template", ""}, {"pool", ""}} {
-		pool := 0
-		if kind.name == "pool" {
-			pool = poolSize
-		}
-		r, err := b.emulator(b.runtimes[i], kind.name, kind.settings, pool)
+	for _, m := range []machines{{name: "boots", qemu: boots}, {name: "template"}, {name: "pool", pool: poolSize},
+		{name: "boots2", cpus: 2, qemu: boots}, {name: "template2", cpus: 2}} {
+		r, err := b.emulator(b.runtimes[i], m)
 		if err != nil {
-			b.out.note("emulated: %v", err)
+			b.out.note("%s: %v", b.kind(), err)
 			return
 		}
 		kinds = append(kinds, r)
 	}
-	boots, starts, claims := kinds[0], kinds[1], kinds[2]
-	b.emulatedStart(ctx, boots, "emulated_boots", "emulated, boots", max(b.n/4, 1), nil)
-	b.emulatedStart(ctx, starts, "emulated_template", "emulated, from a template", b.n, nil)
-	b.emulatedStart(ctx, claims, "emulated_pool", "emulated, from the pool", b.n, func() { b.waiting(ctx, poolSize) })
+	starts := kinds[1]
+	b.emulatedStart(ctx, kinds[0], "boots", "boots", max(b.n/4, 1), nil)
+	b.emulatedStart(ctx, starts, "template", "from a template", b.n, nil)
+	b.emulatedStart(ctx, kinds[2], "pool", "from the pool", b.n, func() { b.waiting(ctx, poolSize) })
+	if goruntime.NumCPU() > 1 {
+		b.emulatedStart(ctx, kinds[3], "boots2", "2 processors, boots", max(b.n/4, 1), nil)
+		b.emulatedStart(ctx, kinds[4], "template2", "2 processors, from a template", max(b.n/2, 1), nil)
+	}
 	b.endPool(ctx, b.runtimes[i])
 	b.idleMemory(ctx, b.runtimes[i], "1", 1)
 	b.idleMemory(ctx, b.runtimes[i], "many", b.many)
@@ -48,8 +62,8 @@ func (b *bench) emulated(ctx context.Context) {
 
 // endPool ends the machines that wait.
 func (b *bench) endPool(ctx context.Context, r *runtime) {
-	if _, err := b.emulator(r, "pool", "", 0); err != nil {
-		b.out.note("emulated: %v", err)
+	if _, err := b.emulator(r, machines{name: "pool"}); err != nil {
+		b.out.note("%s: %v", b.kind(), err)
 	}
 	b.waiting(ctx, 0)
 }
@@ -57,10 +71,19 @@ func (b *bench) endPool(ctx context.Context, r *runtime) {
 // poolSize is how many machines wait while the pool is measured.
 const poolSize = 2
 
+// machines are emulated ones of a kind: how many wait in the pool, the processors that
+// each has, 0 being one, and settings of QEMU's table.
+type machines struct {
+	name       string
+	pool, cpus int
+	qemu       string
+}
+
 // emulator is kata with a configuration of its own.
-func (b *bench) emulator(r *runtime, name, settings string, pool int) (*runtime, error) {
-	file := filepath.Join(b.dir, name+".toml")
-	text := fmt.Sprintf("hypervisor = \"qemu\"\npool_size = %d\n[qemu]\naccelerator = \"tcg\"\ntemplate_dir = %q\n%s\n", pool, filepath.Join(b.dir, "machines"), settings)
+func (b *bench) emulator(r *runtime, m machines) (*runtime, error) {
+	file := filepath.Join(b.dir, m.name+".toml")
+	text := fmt.Sprintf("hypervisor = \"qemu\"\npool_size = %d\ndefault_vcpus = %d\n[qemu]\naccelerator = %q\ntemplate_dir = %q\n%s\n",
+		m.pool, max(m.cpus, 1), b.accelerator, filepath.Join(b.dir, "machines"), m.qemu)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -88,9 +111,9 @@ func (b *bench) waiting(ctx context.Context, n int) {
 // idleMemory measures idle machines that have no container yet: those that wait in a pool
 // of such a size, with all processes that they have.
 func (b *bench) idleMemory(ctx context.Context, r *runtime, key string, n int) {
-	b.progress("emulated: memory of %d that wait", n)
+	b.progress("%s: memory of %d that wait", b.kind(), n)
 	defer b.endPool(ctx, r)
-	with, err := b.emulator(r, "pool", "", n)
+	with, err := b.emulator(r, machines{name: "pool", pool: n})
 	if err == nil {
 		_, err = b.once(ctx, with, b.truth) // its end fills the pool
 	}
@@ -113,16 +136,17 @@ func (b *bench) memoryRows(key, title string, u metrics.Usage, n int) {
 	each := func(kibs int64) map[string][]float64 {
 		return map[string][]float64{kata: {float64(kibs) * kib / float64(n)}}
 	}
-	b.out.add("emulated_own_"+key, "emulated, "+title+", private", "MB", false, each(u.Own))
-	b.out.add("emulated_pss_"+key, "emulated, "+title+", PSS", "MB", false, each(u.Pss))
+	b.out.add(b.kind()+"_own_"+key, b.kind()+", "+title+", private", "MB", false, each(u.Own))
+	b.out.add(b.kind()+"_pss_"+key, b.kind()+", "+title+", PSS", "MB", false, each(u.Pss))
 }
 
 // emulatedStart measures whole commands, and from the monitor's start to the agent's
 // answer. The first of each warms up, and saves the machine if there is one to save. before,
 // unless nil, is called before each command.
 func (b *bench) emulatedStart(ctx context.Context, r *runtime, key, title string, n int, before func()) {
-	b.progress("emulated: %d rounds, %s", n, title)
+	b.progress("%s: %d rounds, %s", b.kind(), n, title)
 	run, boot := map[string][]float64{}, map[string][]float64{}
+	key, title = b.kind()+"_"+key, b.kind()+", "+title
 	if before == nil {
 		before = func() {}
 	}
@@ -149,7 +173,7 @@ func (b *bench) emulatedStart(ctx context.Context, r *runtime, key, title string
 
 // emulatedMemory measures idle machines that start from one saved machine.
 func (b *bench) emulatedMemory(ctx context.Context, r *runtime, key string, n int) {
-	b.progress("emulated: memory of %d", n)
+	b.progress("%s: memory of %d", b.kind(), n)
 	var ids []string
 	defer func() {
 		for _, id := range ids {
@@ -160,14 +184,14 @@ func (b *bench) emulatedMemory(ctx context.Context, r *runtime, key string, n in
 		id, err := b.up(ctx, r)
 		ids = append(ids, id)
 		if err != nil {
-			b.failed(ctx, "emulated memory", r, err)
+			b.failed(ctx, b.kind()+" memory", r, err)
 			return
 		}
 	}
 	time.Sleep(b.settle)
 	u, err := b.usage(ctx, r, ids)
 	if err != nil {
-		b.failed(ctx, "emulated memory", r, err)
+		b.failed(ctx, b.kind()+" memory", r, err)
 		return
 	}
 	b.memoryRows(key, fmt.Sprintf("with a container that sleeps, each of %d", n), u, n)

@@ -3,7 +3,7 @@
 //
 // It measures start, idle memory, exec, commands on running containers, basic
 // operations of the container's kernel, the network between a container and its host,
-// and emulated machines; it does not measure engines, and it never touches a process or
+// and emulated machines with their files and networks; it does not measure engines, and it never touches a process or
 // container that it did not start.
 package main
 
@@ -31,13 +31,14 @@ type options struct {
 	quick, check   bool
 	json, svg      string
 	bin, isolation string
+	accelerator    string
 	busybox        string
 	runtimes       []string
 	ioMiB          int
 }
 
 // sections are the values of -only.
-var sections = []string{"start", "memory", "exec", "control", "micro", "network", "emulated"}
+var sections = []string{"start", "memory", "exec", "control", "micro", "network", "emulated", "devices"}
 
 // namespaceMark is set in the environment of the process after it has entered its
 // own mount namespace.
@@ -74,6 +75,7 @@ func parseFlags(args []string) (*options, error) {
 	fs.StringVar(&o.svg, "svg", "", "write a bar chart of the ratios to `file`")
 	fs.StringVar(&o.bin, "bin", "bin", "`directory` of kata-runtime")
 	fs.StringVar(&o.isolation, "isolation", "software", "kata-runtime's --isolation")
+	fs.StringVar(&o.accelerator, "accelerator", emulation, "QEMU's `accelerator` in the sections emulated and devices: tcg, or kvm with -isolation hardware")
 	fs.StringVar(&o.busybox, "busybox", "/bin/busybox", "static busybox `program` for the containers")
 	fs.IntVar(&o.ioMiB, "io-mib", 128, "size of the file for sequential I/O, in `MiB`")
 	names := fs.String("runtimes", "kata,runc,crun,runsc", "`names` to compare; also runsc-ptrace, runsc-disk (no overlay in memory)")
@@ -137,6 +139,9 @@ func run(o *options) (bool, error) {
 	isMissing := func(name string) bool {
 		return !slices.ContainsFunc(found, func(r *runtime) bool { return r.name == name })
 	}
+	if o.accelerator != emulation {
+		delete(o.only, "emulated") // its limits are
+	}
 	rep.Verdicts = judge(rep, o.only, isMissing, leftovers)
 	compare(rep)
 	rep.print(os.Stdout)
@@ -146,7 +151,7 @@ func run(o *options) (bool, error) {
 // measure runs the chosen sections.
 func measure(ctx context.Context, o *options, s *session, rep *report, found []*runtime) error {
 	probeArgs := []string{"-io-mib", fmt.Sprint(o.ioMiB)}
-	b := &bench{session: s, out: rep, runtimes: found, n: o.n, many: 20, repeats: 3, settle: 2 * time.Second, quick: o.quick}
+	b := &bench{session: s, out: rep, runtimes: found, n: o.n, many: 20, repeats: 3, settle: 2 * time.Second, quick: o.quick, accelerator: o.accelerator}
 	quiet, netArgs := time.Second, networkArgs(time.Second, 1000)
 	if o.quick {
 		b.n, b.many, b.repeats, b.settle, quiet = min(o.n, 3), 3, 1, 500*time.Millisecond, 200*time.Millisecond
@@ -179,6 +184,8 @@ func measure(ctx context.Context, o *options, s *session, rep *report, found []*
 			b.network(ctx, netArgs)
 		case "emulated":
 			b.emulated(ctx)
+		case "devices":
+			b.devices(ctx, netArgs)
 		}
 	}
 	rep.Facts.LoadAfter, rep.Facts.IdleAfter = load(), idle(quiet)

@@ -11,10 +11,14 @@ import (
 )
 
 // microFigures are the probe's in the order of the table.
-var microFigures = []figure{
+var microFigures = append([]figure{
 	{"getppid_ns", "getppid", "ns", false},
 	{"forkexec_ms", "fork + exec of /bin/true", "ms", false},
 	{"pagefault_us", "page fault", "µs", false},
+}, fileFigures...)
+
+// fileFigures are those of files.
+var fileFigures = []figure{
 	{"write_mbs", "write 64 KiB blocks", "MB/s", true},
 	{"write_fsync_mbs", "write + fsync", "MB/s", true},
 	{"read_mbs", "read 64 KiB blocks", "MB/s", true},

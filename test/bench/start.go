@@ -22,7 +22,9 @@ type bench struct {
 	repeats  int // rounds of the slow measurements
 	settle   time.Duration
 	quick    bool
-	progress func(format string, args ...any)
+	// accelerator is QEMU's, for the sections of its machines.
+	accelerator string
+	progress    func(format string, args ...any)
 }
 
 // rounds takes n samples of every runtime, one after the other in turn so that
