@@ -73,30 +73,36 @@ type Process struct {
 
 // Identify looks a running process up. A process that is gone is the zero Process.
 func Identify(pid int) Process {
-	if s := startTime(pid); s != 0 {
+	if s, zombie := startTime(pid); s != 0 && !zombie {
 		return Process{pid, s}
 	}
 	return Process{}
 }
 
-func startTime(pid int) uint64 {
+// startTime is when a process was started, 0 if it is gone. A zombie's first thread has
+// ended; others may still give up what they have.
+func startTime(pid int) (start uint64, zombie bool) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0
+		return 0, false
 	}
 	rest := string(b)[strings.LastIndexByte(string(b), ')')+1:]
 	f := strings.Fields(rest)
-	if len(f) < 20 || f[0] == "Z" {
-		return 0
+	if len(f) < 20 {
+		return 0, false
 	}
-	n, _ := strconv.ParseUint(f[19], 10, 64) // 0 is "gone" to the callers
-	return n
+	start, _ = strconv.ParseUint(f[19], 10, 64) // 0 is "gone" to the callers
+	return start, f[0] == "Z"
 }
 
 // Alive says whether the process still runs.
-func (p Process) Alive() bool { return p.PID > 0 && startTime(p.PID) == p.Start }
+func (p Process) Alive() bool {
+	start, zombie := startTime(p.PID)
+	return p.PID > 0 && start == p.Start && !zombie
+}
 
-// End waits until the process is gone, for at most patience, and kills it then.
+// End waits until the process is gone with all its threads, for at most patience, and
+// kills it then.
 func (p Process) End(patience time.Duration) {
 	if p.PID <= 0 {
 		return
@@ -106,7 +112,7 @@ func (p Process) End(patience time.Duration) {
 		return
 	}
 	defer unix.Close(fd)
-	if !p.Alive() {
+	if start, _ := startTime(p.PID); start != p.Start {
 		return
 	}
 	wait := func(d time.Duration) bool {
