@@ -12,7 +12,7 @@ type way struct{ key, title, settings string }
 
 // shareTypes and networks are the ways that are compared.
 var (
-	shareTypes = []way{{"9p", "9p", ""}}
+	shareTypes = []way{{"9p", "9p", ""}, {"virtiofs", "virtiofs", "share = \"virtiofs\""}}
 	networks   = []way{{"tap", "tap", ""}, {"relay", "relay", "network = \"relay\""}}
 )
 
