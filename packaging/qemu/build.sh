@@ -16,7 +16,7 @@ mkdir -p "$cache"
 
 # What vm/qemu uses: emulation and KVM, shares by 9p, the sandbox of system calls,
 # devices of the host's kernel for the channel and the network.
-features=(tcg kvm virtfs attr cap-ng seccomp vhost-kernel vhost-user fdt=system)
+features=(tcg kvm virtfs attr cap-ng seccomp vhost-kernel vhost-net vhost-user fdt=system)
 
 [ "$(uname -m)" = x86_64 ] || die "this builds QEMU for hosts and guests of amd64 only; use the distribution's"
 for tool in gcc make meson ninja pkg-config python3; do

@@ -1,6 +1,8 @@
 package qemu
 
 import (
+	"bytes"
+	"debug/elf"
 	"fmt"
 	"os"
 	"strings"
@@ -30,13 +32,43 @@ var (
 )
 
 // carries is what carries the frames of the devices of a machine such as s. An emulated
-// machine has nothing of vhost: it interrupts its guest by itself.
-func carries(s vm.Spec, accel accelerator) carrier {
+// machine has nothing of vhost: QEMU is its processor, too.
+func (t *target) carries(s vm.Spec, accel accelerator) carrier {
 	if relayed(s.Options) {
 		return carrier{}
 	}
-	return carrier{queues: min(max(s.VCPUs, 1), maxQueues), vhost: accel == kvm && hostHasVhostNet()}
+	return carrier{queues: min(max(s.VCPUs, 1), maxQueues), vhost: accel == kvm && hostHasVhostNet() && t.vhostNet()}
 }
+
+// vhostNet says whether QEMU was built with it. One that was not has no device at all
+// when it is asked for, and so the words in its constants that it would say then.
+func (t *target) vhostNet() bool {
+	binary, err := t.findBinary()
+	if err != nil {
+		return false // a start says so
+	}
+	if known, ok := vhostNets.Load(binary); ok {
+		return known.(bool)
+	}
+	f, err := elf.Open(binary)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	constants := f.Section(".rodata")
+	if constants == nil {
+		return false
+	}
+	without := false
+	err = scan(constants.Open(), func(block []byte) {
+		without = without || bytes.Contains(block, []byte("vhost-net support is not compiled in"))
+	})
+	vhostNets.Store(binary, err == nil && !without)
+	return err == nil && !without
+}
+
+// vhostNets remembers what vhostNet found, by path.
+var vhostNets sync.Map
 
 // relayed says that the owner carries frames: it is asked to, or the host has no tap
 // devices.

@@ -9,8 +9,7 @@ import (
 )
 
 // QEMU's descriptors: standard I/O, the channel, the monitor, the network devices, the
-// disks; and last, for a machine that starts from a template, the devices' state, or for one
-// with shares by virtiofs the connection to their daemon.
+// disks; and last, for a machine that starts from a template, the devices' state.
 const (
 	channelFD = 3
 	monitorFD = 4
@@ -19,7 +18,10 @@ const (
 
 func diskFD(s vm.Spec, c carrier) int { return nicFD + len(s.NICs)*c.descriptors() }
 
-func lastFD(s vm.Spec, c carrier) int { return diskFD(s, c) + len(s.Disks) }
+func stateFD(s vm.Spec, c carrier) int { return diskFD(s, c) + len(s.Disks) }
+
+// shareTag is the name by which the guest mounts the shares.
+const shareTag = "share"
 
 // kind is what a machine has to do with a template.
 type kind int
@@ -42,7 +44,7 @@ func (t *target) commandLine(s vm.Spec, accel accelerator, k kind, khz int64) []
 		args = append(args, "-kernel", kernelPath, "-initrd", initrdPath, "-append", t.kernelLine(s, accel, k, khz))
 	}
 	if k == single {
-		return append(args, t.diskArgs(s, diskFD(s, carries(s, accel)))...)
+		return append(args, t.diskArgs(s, diskFD(s, t.carries(s, accel)))...)
 	}
 	// The original writes its memory to the file; a clone reads it there, and writes
 	// to pages of its own.
@@ -60,14 +62,6 @@ func (t *target) virtio(name string, properties ...string) string {
 	return strings.Join(append([]string{"virtio-" + name + t.device}, properties...), ",")
 }
 
-// modern ends the names of devices that know no virtio before version 1.
-func (t *target) modern() string {
-	if t.device == "-device" {
-		return t.device
-	}
-	return "-pci"
-}
-
 // machineArgs are the machine itself, the same for an original and its clones.
 func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 	args := []string{
@@ -81,9 +75,10 @@ func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 		"-chardev", fmt.Sprintf("socket,id=channel,fd=%d", channelFD),
 		"-device", "virtserialport,chardev=channel,nr=1",
 		"-object", "rng-builtin,id=random", "-device", t.virtio("rng", "rng=random"),
+		// What is mounted below the share has numbers of other devices.
+		"-fsdev", "local,id=share,path=" + sharePath + ",security_model=passthrough,multidevs=remap",
+		"-device", t.virtio("9p", "fsdev=share", "mount_tag="+shareTag),
 	}
-	c := carries(s, accel)
-	args = append(args, t.shareArgs(s, c)...)
 	args = append(args, t.memoryArgs(s)...)
 	args = append(args, t.cpuArgs(s)...)
 	if accel == kvm {
@@ -95,7 +90,7 @@ func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 		args = append(args, "-bios", t.firmware[0])
 	}
 	args = append(args, t.hotArgs()...)
-	return append(args, t.netArgs(s, c)...)
+	return append(args, t.netArgs(s, t.carries(s, accel))...)
 }
 
 // kernelLine is the kernel's command line. Under emulation some kernels would wait

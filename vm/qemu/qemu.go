@@ -101,9 +101,6 @@ func (Driver) ProbeArch(arch string, options map[string]string) (vm.Capabilities
 	if err != nil {
 		return caps, err
 	}
-	if _, err := daemon(options); err != nil {
-		return caps, err
-	}
 	accel, err := choose(t, options)
 	switch {
 	case err != nil:
@@ -111,7 +108,7 @@ func (Driver) ProbeArch(arch string, options map[string]string) (vm.Capabilities
 	case accel == kvm:
 		// Another driver may be better than one that cannot start. Emulation is the
 		// last resort, and not worth the time before it is chosen: Start looks.
-		if err := t.examine(binary, accel, options); err != nil {
+		if err := t.examine(binary, accel); err != nil {
 			return caps, err
 		}
 		caps.Isolation = vm.Hardware
@@ -135,7 +132,7 @@ func (Driver) Inspect(options map[string]string) error {
 	}
 	accel, err := choose(t, options)
 	if err == nil {
-		_, err = t.installation(accel, options)
+		_, err = t.installation(accel)
 	}
 	return err
 }
