@@ -3,17 +3,21 @@ package main
 import (
 	"context"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 )
 
 // way is one of several ways in which a machine of QEMU has its files or its network,
-// and the settings that ask for it.
-type way struct{ key, title, settings string }
+// the settings that ask for it, and its processors, 0 being one.
+type way struct {
+	key, title, settings string
+	cpus                 int
+}
 
 // shareTypes and networks are the ways that are compared.
 var (
-	shareTypes = []way{{"9p", "9p", ""}, {"virtiofs", "virtiofs", "share = \"virtiofs\""}}
-	networks   = []way{{"tap", "tap", ""}, {"relay", "relay", "network = \"relay\""}}
+	shareTypes = []way{{"9p", "9p", "", 0}}
+	networks   = []way{{"tap", "tap", "", 0}, {"tap2", "tap, 2 processors", "", 2}, {"relay", "relay", "network = \"relay\"", 0}}
 )
 
 // devices measures the files and the network of kata's machines of QEMU.
@@ -29,6 +33,9 @@ func (b *bench) devices(ctx context.Context, netArgs []string) {
 		})
 	}
 	for _, w := range networks {
+		if w.cpus > goruntime.NumCPU() {
+			continue
+		}
 		b.device(ctx, b.runtimes[i], w, "network by ", networkFigures, func(r *runtime) ([]byte, error) {
 			wire, err := newWire()
 			if err != nil {
@@ -44,7 +51,7 @@ func (b *bench) devices(ctx context.Context, netArgs []string) {
 func (b *bench) device(ctx context.Context, r *runtime, w way, what string, figures []figure, probe func(*runtime) ([]byte, error)) {
 	what = b.kind() + ", " + what + w.title
 	samples := map[string]map[string][]float64{}
-	with, err := b.emulator(r, machines{name: "devices", qemu: w.settings})
+	with, err := b.emulator(r, machines{name: "devices", cpus: w.cpus, qemu: w.settings})
 	for round := 0; err == nil && round <= b.repeats && ctx.Err() == nil; round++ {
 		b.progress("%s: round %d of %d", what, round, b.repeats)
 		if round == 0 {

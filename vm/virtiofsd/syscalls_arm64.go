@@ -1,4 +1,0 @@
-package virtiofsd
-
-// ownSyscalls exist on this architecture only: none does.
-var ownSyscalls []uint32
