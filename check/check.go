@@ -61,6 +61,8 @@ const (
 	ProgramOld Kind = "program-old"
 	// ProgramAccelerator: it was built without the accelerator that is asked for.
 	ProgramAccelerator Kind = "program-accelerator"
+	// ProgramDevice: it was built without a device that is asked for.
+	ProgramDevice Kind = "program-device"
 	// ProgramBroken: the file is no such program.
 	ProgramBroken Kind = "program-broken"
 	// HostArchitecture: the driver is not made for this processor.

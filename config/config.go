@@ -30,7 +30,7 @@ const (
 )
 
 // Values of Config.Hypervisor, Config.MinimumIsolation, UML.Mode, QEMU.Accelerator,
-// QEMU.Machine and QEMU.Network.
+// QEMU.Machine, QEMU.Network and QEMU.Share.
 const (
 	HypervisorAuto    = "auto"
 	IsolationHardware = "hardware"
@@ -43,6 +43,8 @@ const (
 	QEMUMicrovm       = "microvm"
 	QEMUQ35           = "q35"
 	QEMURelay         = "relay"
+	QEMU9P            = "9p"
+	QEMUVirtiofs      = "virtiofs"
 )
 
 // Config is one complete, checked configuration.
@@ -96,6 +98,9 @@ type QEMU struct {
 	// Network is QEMUAuto (the default), which has the host's kernel carry frames where
 	// it can, or QEMURelay.
 	Network string
+	// Share is how guests get the host's files: QEMU9P (the default), from QEMU itself,
+	// or QEMUVirtiofs, from a daemon in a jail of its own.
+	Share string
 	// Template says that machines start from a saved one, which is made the first
 	// time, where that is possible. The default is true.
 	Template bool
@@ -112,7 +117,7 @@ func Default() *Config {
 		DefaultVCPUs:     1,
 		BootTimeout:      10 * time.Second,
 		UML:              UML{Mode: UMLPtrace},
-		QEMU:             QEMU{Accelerator: QEMUAuto, Machine: QEMUMicrovm, Network: QEMUAuto, Template: true, TemplateDir: DefaultTemplateDir},
+		QEMU:             QEMU{Accelerator: QEMUAuto, Machine: QEMUMicrovm, Network: QEMUAuto, Share: QEMU9P, Template: true, TemplateDir: DefaultTemplateDir},
 		Source:           BuiltIn,
 	}
 }
@@ -177,7 +182,7 @@ func (c *Config) DriverOptions(driver string) map[string]string {
 	case "uml":
 		return map[string]string{"mode": c.UML.Mode}
 	case "qemu":
-		return map[string]string{"accelerator": c.QEMU.Accelerator, "machine": c.QEMU.Machine, "network": c.QEMU.Network, "template": strconv.FormatBool(c.QEMU.Template), "template_dir": c.QEMU.TemplateDir}
+		return map[string]string{"accelerator": c.QEMU.Accelerator, "machine": c.QEMU.Machine, "network": c.QEMU.Network, "share": c.QEMU.Share, "template": strconv.FormatBool(c.QEMU.Template), "template_dir": c.QEMU.TemplateDir}
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ mode = "seccomp"
 accelerator = "tcg"
 machine = "q35"
 network = "relay"
+share = "virtiofs"
 template = false
 template_dir = "/saved"
 `)
@@ -42,7 +43,7 @@ template_dir = "/saved"
 		t.Fatal(err)
 	}
 	want := Config{Hypervisor: "uml", MinimumIsolation: "software", Kernel: "/k", Agent: "/a", DefaultMemory: 640,
-		DefaultVCPUs: 2, BootTimeout: 90 * time.Second, Debug: true, PoolSize: 3, UML: UML{Mode: "seccomp"}, QEMU: QEMU{Accelerator: "tcg", Machine: "q35", Network: "relay", TemplateDir: "/saved"}, Source: path}
+		DefaultVCPUs: 2, BootTimeout: 90 * time.Second, Debug: true, PoolSize: 3, UML: UML{Mode: "seccomp"}, QEMU: QEMU{Accelerator: "tcg", Machine: "q35", Network: "relay", Share: "virtiofs", TemplateDir: "/saved"}, Source: path}
 	if *got != want {
 		t.Errorf("got %+v\nwant %+v", *got, want)
 	}
@@ -101,6 +102,7 @@ func TestErrorsNameKeyAndFile(t *testing.T) {
 		{"[qemu]\ntemplate_dir = \"here\"", `F: qemu.template_dir: got "here", want an absolute path`},
 		{"[qemu]\nnetwork = \"user\"", `F: qemu.network: got "user", want "auto" or "relay"`},
 		{"[qemu]\nmachine = \"pc\"", `F: qemu.machine: got "pc", want "microvm" or "q35"`},
+		{"[qemu]\nshare = \"nfs\"", `F: qemu.share: got "nfs", want "9p" or "virtiofs"`},
 		{"[qemu]\naccelerator = \"hvf\"", `F: qemu.accelerator: got "hvf", want "auto" or "kvm" or "tcg"`},
 	} {
 		path := write(t, tt.text)

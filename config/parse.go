@@ -57,6 +57,7 @@ type document struct {
 		Accelerator any `toml:"accelerator"`
 		Machine     any `toml:"machine"`
 		Network     any `toml:"network"`
+		Share       any `toml:"share"`
 		Template    any `toml:"template"`
 		TemplateDir any `toml:"template_dir"`
 	} `toml:"qemu"`
@@ -86,6 +87,7 @@ func parse(file string, data []byte) (*Config, error) {
 	p.choice("qemu.accelerator", doc.QEMU.Accelerator, &c.QEMU.Accelerator, QEMUAuto, QEMUKVM, QEMUTCG)
 	p.choice("qemu.machine", doc.QEMU.Machine, &c.QEMU.Machine, QEMUMicrovm, QEMUQ35)
 	p.choice("qemu.network", doc.QEMU.Network, &c.QEMU.Network, QEMUAuto, QEMURelay)
+	p.choice("qemu.share", doc.QEMU.Share, &c.QEMU.Share, QEMU9P, QEMUVirtiofs)
 	p.boolean("qemu.template", doc.QEMU.Template, &c.QEMU.Template)
 	p.directory("qemu.template_dir", doc.QEMU.TemplateDir, &c.QEMU.TemplateDir)
 	if len(p.errs) > 0 {

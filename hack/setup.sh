@@ -12,7 +12,7 @@ set -euo pipefail
 packages() {
 	case $1 in
 	build) echo flex bison bc patch libelf-dev xz-utils cpio gcc make libc6-dev ca-certificates ;;
-	test) echo busybox-static iproute2 procps jq runc:runc crun:crun ca-certificates qemu-system-x86:qemu-system-x86_64 qemu-user:qemu-aarch64 ;;
+	test) echo busybox-static iproute2 procps jq runc:runc crun:crun ca-certificates qemu-system-x86:qemu-system-x86_64 qemu-system-common qemu-user:qemu-aarch64 ;;
 	qemu) echo gcc make libc6-dev patch xz-utils meson ninja-build pkg-config python3 libglib2.0-dev libpixman-1-dev libseccomp-dev libcap-ng-dev libattr1-dev libfdt-dev zlib1g-dev qemu-system-data ;;
 	arm64) echo gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc ;;
 	emulation) echo qemu-system-arm:qemu-system-aarch64 ;;

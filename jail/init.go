@@ -197,9 +197,17 @@ func (o *order) buildRoot() error {
 			return fmt.Errorf("%s: %w", o.Tmpfs, err)
 		}
 	}
-	if o.Proc {
-		if err := mountProc(); err != nil {
-			return fmt.Errorf("/proc: %w", err)
+	if o.Proc != "" {
+		if err := mountProc("." + path.Clean(o.Proc)); err != nil {
+			return fmt.Errorf("%s: %w", o.Proc, err)
+		}
+	}
+	for name, to := range o.Links {
+		if err := os.MkdirAll("."+path.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := os.Symlink(to, "."+name); err != nil {
+			return err
 		}
 	}
 	if err := unix.PivotRoot(".", "."); err != nil {
@@ -214,11 +222,11 @@ func (o *order) buildRoot() error {
 // mountProc lets the process see itself. PID 1 is the host's executable, and links
 // in /proc lead there: hidepid hides it, because nobody inside may trace what is
 // not dumpable.
-func mountProc() error {
-	if err := os.MkdirAll("./proc", 0o755); err != nil {
+func mountProc(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return unix.Mount("proc", "./proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "hidepid=ptraceable,subset=pid")
+	return unix.Mount("proc", dir, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "hidepid=ptraceable,subset=pid")
 }
 
 func (b boundFD) attach() error {

@@ -45,8 +45,11 @@ type Config struct {
 	// in the jail, and TmpfsBytes its size limit.
 	Tmpfs      string
 	TmpfsBytes int64
-	// Proc mounts /proc, with what belongs to the process and nothing else.
-	Proc bool
+	// Proc, unless empty, is where a proc file system is mounted, with what belongs to
+	// the process and nothing else: absolute path in the jail.
+	Proc string
+	// Links are symbolic links in the jail: what they point to, by absolute path.
+	Links map[string]string
 	// Args is the command, Args[0] being its path in the jail, and Env its
 	// whole environment.
 	Args []string
@@ -120,7 +123,8 @@ type order struct {
 	IoctlTypes     []byte
 	Rlimits        []Rlimit
 	FixedAddresses bool
-	Proc           bool
+	Proc           string
+	Links          map[string]string
 }
 
 type boundFD struct {
@@ -142,7 +146,7 @@ func Start(c *Config) (*Process, error) {
 		files[i] = devNull()
 	}
 	o := order{Dir: c.Dir, Tmpfs: c.Tmpfs, TmpfsBytes: c.TmpfsBytes, Dirs: c.Dirs, Args: c.Args, Env: c.Env,
-		CPUs: c.CPUs, Capabilities: c.Capabilities, Syscalls: c.Syscalls, Ioctls: c.Ioctls, IoctlTypes: c.IoctlTypes, Rlimits: c.Rlimits, FixedAddresses: c.FixedAddresses, Proc: c.Proc}
+		CPUs: c.CPUs, Capabilities: c.Capabilities, Syscalls: c.Syscalls, Ioctls: c.Ioctls, IoctlTypes: c.IoctlTypes, Rlimits: c.Rlimits, FixedAddresses: c.FixedAddresses, Proc: c.Proc, Links: c.Links}
 	for _, b := range c.Binds {
 		f, dir, err := openBind(b)
 		if err != nil {

@@ -111,10 +111,11 @@ func checkTries(t *testing.T, got map[string]int) {
 		"mount": unix.EPERM, "remount": unix.EPERM, "umount": unix.EPERM, "chroot": unix.EPERM,
 		"sethostname": unix.EPERM, "mknod": unix.EPERM,
 		// by the filter
-		"unshare": unix.EPERM, "bpf": unix.EPERM, "clone user": unix.EPERM, "clone net": unix.EPERM,
+		"unshare": unix.EPERM, "unshare time": unix.EPERM, "unshare more": unix.EPERM, "bpf": unix.EPERM, "clone user": unix.EPERM, "clone net": unix.EPERM,
 		"clone3": unix.ENOSYS, "ioctl": unix.ENOTTY, "ioctl of a type": unix.ENOTTY,
 		// these pass: the kernel looks at the descriptor, which is none
 		"ioctl allowed": unix.EBADF, "ioctl of a type allowed": unix.EBADF,
+		"unshare fs": 0,
 		// clone itself passes: the kernel refuses the flags that were chosen for that
 		"clone": unix.EINVAL,
 		// by the mounts

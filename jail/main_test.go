@@ -110,7 +110,7 @@ func config(t *testing.T, args ...string) *Config {
 		Dir:      t.TempDir(),
 		Binds:    []Bind{{Source: probePath(t), Target: "/probe", ReadOnly: true}},
 		Args:     append([]string{"/probe"}, args...),
-		Syscalls: allCalls(unix.SYS_UNSHARE, unix.SYS_SETNS, unix.SYS_BPF, unix.SYS_CLONE, unix.SYS_CLONE3, unix.SYS_IOCTL),
+		Syscalls: allCalls(unix.SYS_SETNS, unix.SYS_BPF, unix.SYS_CLONE, unix.SYS_CLONE3, unix.SYS_IOCTL),
 	}
 }
 

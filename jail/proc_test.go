@@ -9,7 +9,7 @@ import (
 // descriptors are the host's.
 func TestProc(t *testing.T) {
 	c := busybox(t, `/bin/busybox ls /proc/1 2>&1; /bin/busybox ls -l /proc/1/exe 2>&1; /bin/busybox ls /proc; echo self $$`)
-	c.Proc = true
+	c.Proc = "/proc"
 	out, _ := output(t, c)
 	if strings.Count(out, "No such file") != 2 {
 		t.Errorf("PID 1 is visible: %q", out)
@@ -24,7 +24,7 @@ func TestProc(t *testing.T) {
 		t.Errorf("process %q does not see itself: %q", pid, out)
 	}
 	c = busybox(t, `: >/proc/self/oom_score_adj && echo changed >/proc/self/../new`)
-	c.Proc = true
+	c.Proc = "/proc"
 	if out, err := output(t, c); err == nil {
 		t.Errorf("a file was made in /proc: %q", out)
 	}
@@ -39,5 +39,16 @@ func TestDevice(t *testing.T) {
 		if (strings.TrimSpace(out) == "5") != device {
 			t.Errorf("let in as a device: %v; read %q", device, out)
 		}
+	}
+}
+
+// TestLinks: a program finds its /proc where it looks for it, and one file more.
+func TestLinks(t *testing.T) {
+	c := busybox(t, "/bin/busybox cat /proc/self/comm /proc/sys/fs/file-max; /bin/busybox ls /proc/sys/fs")
+	c.Proc, c.Links = "/processes", map[string]string{"/proc/self": "/processes/self"}
+	c.Binds = append(c.Binds, Bind{Source: "/proc/sys/fs/file-max", Target: "/proc/sys/fs/file-max", ReadOnly: true})
+	out, err := output(t, c)
+	if f := strings.Fields(out); err != nil || len(f) != 3 || f[0] != "busybox" || f[2] != "file-max" {
+		t.Errorf("%q, %v", out, err)
 	}
 }

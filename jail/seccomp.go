@@ -42,7 +42,8 @@ var ownSyscalls = []uint32{
 
 // filter makes a BPF program that allows the listed system calls. clone is
 // allowed without new namespaces only; clone3, whose flags a filter cannot see,
-// gets ENOSYS so that the C library uses clone; all others get EPERM. A foreign
+// gets ENOSYS so that the C library uses clone; unshare, if it is listed, is allowed with
+// CLONE_FS only; all others get EPERM. A foreign
 // architecture is killed. more comes before the list, with the number loaded.
 func filter(allowed []uint32, more ...unix.SockFilter) []unix.SockFilter {
 	const (
@@ -73,6 +74,10 @@ func filter(allowed []uint32, more ...unix.SockFilter) []unix.SockFilter {
 	list := slices.Concat(allowed, ownSyscalls)
 	slices.Sort(list)
 	for _, nr := range slices.Compact(list) {
+		if nr == unix.SYS_UNSHARE {
+			f = append(f, jump(jeq, nr, 0, 4), stmt(ld, dataArg0), jump(jeq, unix.CLONE_FS, 0, 1), allow, deny)
+			continue
+		}
 		f = append(f, jump(jeq, nr, 0, 1), allow)
 	}
 	return append(f, deny)

@@ -217,7 +217,7 @@ func (s *Sandbox) Timings() Timings {
 	return s.timings
 }
 
-// MachinePID is the host process that, with its descendants, is the machine.
+// MachinePID is the host process that, with its descendants, is the machine's monitor.
 func (s *Sandbox) MachinePID() int { return s.machine.PID() }
 
 // CgroupDirs are the host cgroup's directories; none without a cgroup.

@@ -50,6 +50,9 @@ func (c *ConsoleTail) String() string {
 	return strings.Join(lines, "\n")
 }
 
+// LastLine is what was printed last, or the kernel's panic; "" if nothing was.
+func (c *ConsoleTail) LastLine() string { return lastLine(c.String()) }
+
 // lastLine is the most telling line: a panic if there is one, else the last.
 func lastLine(console string) string {
 	last := ""

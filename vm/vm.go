@@ -183,6 +183,11 @@ type Share struct {
 	Overlay string
 }
 
+// Bind is what lets the share into a jail, below dir.
+func (s Share) Bind(dir string) jail.Bind {
+	return jail.Bind{Source: s.Source, Overlay: s.Overlay, Target: dir + "/" + s.Name, ReadOnly: s.ReadOnly, Recursive: true}
+}
+
 // NIC is a network device of a machine.
 type NIC struct {
 	// Socket is a packet socket that carries the device's frames, with the carriers that
@@ -239,7 +244,8 @@ type Machine interface {
 	// SetCPUs changes the CPUs of the host that the machine stays on; none lets the host
 	// choose.
 	SetCPUs(cpus []int) error
-	// PID is the host process that, with its descendants, is the machine.
+	// PID is the host process that, with its descendants, is the machine's monitor. Daemons
+	// that it needs are other children of this process.
 	PID() int
 	// Kill ends the machine at once. Done follows.
 	Kill()

@@ -138,11 +138,27 @@ func pidOf(pidfd int) (pid int, err error) {
 // name only, the later one, and go when that container goes.
 func mountShare(req *api.CreateRequest) (unmount func(), err error) {
 	if req.Share == nil {
-		return func() {}, nil
+		return func() { forgetFiles(req) }, nil
 	}
 	m, dir := req.Share, path.Join(api.ShareDir, req.ID)
 	if err := unix.Mount(m.Source, dir, m.Type, uintptr(m.Flags), m.Data); err != nil {
 		return nil, fmt.Errorf("share of the container: %w", err)
 	}
 	return func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }, nil
+}
+
+// forgetFiles unmounts what the guest has mounted by itself of a container's files: by
+// virtiofs each share is a file system of its own, and what the guest remembers of it
+// would stay open on the host.
+func forgetFiles(req *api.CreateRequest) {
+	names := []string{req.Rootfs}
+	for _, m := range req.Mounts {
+		if m.Shared {
+			names = append(names, m.Source)
+		}
+	}
+	for _, name := range names {
+		// Where the share is one file system, nothing is mounted there.
+		_ = unix.Unmount(path.Join(api.ShareDir, name), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	}
 }

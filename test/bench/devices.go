@@ -16,7 +16,7 @@ type way struct {
 
 // shareTypes and networks are the ways that are compared.
 var (
-	shareTypes = []way{{"9p", "9p", "", 0}}
+	shareTypes = []way{{"9p", "9p", "", 0}, {"virtiofs", "virtiofs", "share = \"virtiofs\"", 0}}
 	networks   = []way{{"tap", "tap", "", 0}, {"tap2", "tap, 2 processors", "", 2}, {"relay", "relay", "network = \"relay\"", 0}}
 )
 

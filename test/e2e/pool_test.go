@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-// pooled makes the commands of h read a configuration with a pool. The function that it
-// returns ends the pool.
-func (h *host) pooled(size int) (end func()) {
+// pooled makes the commands of h read a configuration with a pool, and with more of
+// QEMU's settings. The function that it returns ends the pool.
+func (h *host) pooled(size int, more ...string) (end func()) {
 	h.t.Helper()
 	file := filepath.Join(h.t.TempDir(), "configuration.toml")
 	write := func(size int) {
-		writeFile(h.t, file, fmt.Sprintf("hypervisor = \"qemu\"\nboot_timeout = \"1m\"\npool_size = %d\n", size)+emulated())
+		writeFile(h.t, file, fmt.Sprintf("hypervisor = \"qemu\"\nboot_timeout = \"1m\"\npool_size = %d\n", size)+emulated()+strings.Join(more, ""))
 	}
 	write(size)
 	h.flags = append(h.flags, "--hypervisor", "qemu", "--config", file)

@@ -157,8 +157,14 @@ var count atomic.Int32
 // command runs a bundle in the foreground.
 func command(t *testing.T, bundle string) *exec.Cmd {
 	t.Helper()
+	return commandWith(t, bundle, "")
+}
+
+// commandWith is command with settings.
+func commandWith(t *testing.T, bundle, settings string) *exec.Cmd {
+	t.Helper()
 	conf := filepath.Join(t.TempDir(), "configuration.toml")
-	if err := os.WriteFile(conf, []byte("boot_timeout = \"2m\"\n"), 0o644); err != nil {
+	if err := os.WriteFile(conf, []byte("boot_timeout = \"2m\"\n"+settings), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	bin, err := filepath.Abs("../../bin/kata-runtime")

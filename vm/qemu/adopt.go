@@ -12,8 +12,10 @@ func (m *machine) Adopt(s vm.Spec) error {
 		return fmt.Errorf("qemu: the machine was started with %d network devices, not %d", len(m.spec.NICs), len(s.NICs))
 	}
 	if s.Cgroup != nil {
-		if err := m.Move(s.Cgroup); err != nil {
-			return err
+		for _, j := range m.jails() {
+			if err := j.Move(s.Cgroup); err != nil {
+				return err
+			}
 		}
 	}
 	if len(s.CPUs) > 0 {

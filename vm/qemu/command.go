@@ -9,7 +9,8 @@ import (
 )
 
 // QEMU's descriptors: standard I/O, the channel, the monitor, the network devices, the
-// disks; and last, for a machine that starts from a template, the devices' state.
+// disks; and last, for a machine that starts from a template, the devices' state, or for one
+// with shares by virtiofs the connection to their daemon.
 const (
 	channelFD = 3
 	monitorFD = 4
@@ -18,10 +19,7 @@ const (
 
 func diskFD(s vm.Spec, c carrier) int { return nicFD + len(s.NICs)*c.descriptors() }
 
-func stateFD(s vm.Spec, c carrier) int { return diskFD(s, c) + len(s.Disks) }
-
-// shareTag is the name by which the guest mounts the shares.
-const shareTag = "share"
+func lastFD(s vm.Spec, c carrier) int { return diskFD(s, c) + len(s.Disks) }
 
 // kind is what a machine has to do with a template.
 type kind int
@@ -62,6 +60,14 @@ func (t *target) virtio(name string, properties ...string) string {
 	return strings.Join(append([]string{"virtio-" + name + t.device}, properties...), ",")
 }
 
+// modern ends the names of devices that know no virtio before version 1.
+func (t *target) modern() string {
+	if t.device == "-device" {
+		return t.device
+	}
+	return "-pci"
+}
+
 // machineArgs are the machine itself, the same for an original and its clones.
 func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 	args := []string{
@@ -75,10 +81,9 @@ func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 		"-chardev", fmt.Sprintf("socket,id=channel,fd=%d", channelFD),
 		"-device", "virtserialport,chardev=channel,nr=1",
 		"-object", "rng-builtin,id=random", "-device", t.virtio("rng", "rng=random"),
-		// What is mounted below the share has numbers of other devices.
-		"-fsdev", "local,id=share,path=" + sharePath + ",security_model=passthrough,multidevs=remap",
-		"-device", t.virtio("9p", "fsdev=share", "mount_tag="+shareTag),
 	}
+	c := t.carries(s, accel)
+	args = append(args, t.shareArgs(s, c)...)
 	args = append(args, t.memoryArgs(s)...)
 	args = append(args, t.cpuArgs(s)...)
 	if accel == kvm {
@@ -90,7 +95,7 @@ func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 		args = append(args, "-bios", t.firmware[0])
 	}
 	args = append(args, t.hotArgs()...)
-	return append(args, t.netArgs(s, t.carries(s, accel))...)
+	return append(args, t.netArgs(s, c)...)
 }
 
 // kernelLine is the kernel's command line. Under emulation some kernels would wait

@@ -16,9 +16,9 @@ import (
 // dgram).
 const minMajor, minMinor = 7, 2
 
-// examine finds out whether a QEMU is new enough and has the accelerator. Error:
-// vm.Unavailable.
-func (t *target) examine(binary string, accel accelerator) error {
+// examine finds out whether a QEMU is new enough and has the accelerator, and the device
+// for shares that is asked for. Error: vm.Unavailable.
+func (t *target) examine(binary string, accel accelerator, options map[string]string) error {
 	b, err := t.inspect(binary, accel)
 	if err != nil {
 		return &vm.Unavailable{Driver: Name, Kind: check.ProgramBroken, Err: err,
@@ -37,6 +37,10 @@ func (t *target) examine(binary string, accel accelerator) error {
 		return &vm.Unavailable{Driver: Name, Kind: check.ProgramAccelerator, Cause: binary + " was built without the accelerator " + string(accel),
 			Remedy: "install a QEMU that has it (Debian: " + t.pkg + ")"}
 	}
+	if byVirtiofs(options) && !b.virtiofs {
+		return &vm.Unavailable{Driver: Name, Kind: check.ProgramDevice, Cause: binary + " was built without the device vhost-user-fs",
+			Remedy: "install a QEMU that has it (Debian: " + t.pkg + "), or share = \"9p\" in [qemu]"}
+	}
 	return nil
 }
 
@@ -45,6 +49,8 @@ type build struct {
 	version string
 	modular bool // the accelerator is a file of its own
 	builtIn bool // the accelerator is in the binary, unless it is modular
+	// virtiofs says that it has the device for shares by virtiofs.
+	virtiofs bool
 }
 
 func (b build) atLeast(major, minor int) bool {
@@ -58,7 +64,7 @@ func (b build) atLeast(major, minor int) bool {
 }
 
 // inspect reads what is built in from the binary's constants: what --version would
-// print, the accelerator's class, and the list of its modules. To ask QEMU itself
+// print, the accelerator's class and the device's, and the list of its modules. To ask QEMU itself
 // takes ten times as long, which a start from a template would feel.
 func (t *target) inspect(binary string, accel accelerator) (b build, err error) {
 	f, err := elf.Open(binary)
@@ -74,6 +80,7 @@ func (t *target) inspect(binary string, accel accelerator) (b build, err error) 
 	var (
 		class  = []byte(string(accel) + "-accel\x00")
 		module = []byte(t.module(accel) + "\x00")
+		device = []byte("vhost-user-fs-device\x00")
 	)
 	err = scan(constants.Open(), func(block []byte) {
 		if i := bytes.Index(block, []byte(announcement)); i >= 0 {
@@ -84,6 +91,7 @@ func (t *target) inspect(binary string, accel accelerator) (b build, err error) 
 		}
 		b.builtIn = b.builtIn || bytes.Contains(block, class)
 		b.modular = b.modular || bytes.Contains(block, module)
+		b.virtiofs = b.virtiofs || bytes.Contains(block, device)
 	})
 	if err == nil && b.version == "" {
 		err = errors.New("it does not say its version")

@@ -53,18 +53,21 @@ func TestUnusableQEMU(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		accel         accelerator
+		options       map[string]string
 		change        func([]byte) []byte
 		prepare       func(*testing.T)
 		kind          check.Kind
 		cause, remedy string
 	}{
-		"too old":          {tcg, replace(announcement+"7.", announcement+"6."), nil, check.ProgramOld, "is QEMU 6.", "7.2 or newer"},
-		"no version":       {tcg, replace(announcement, "QEMU imitator version "), nil, check.ProgramBroken, "does not say its version", "install"},
-		"no QEMU":          {tcg, whole("#!/bin/sh\n"), nil, check.ProgramBroken, "is no QEMU", "install"},
-		"empty":            {tcg, whole(""), nil, check.ProgramBroken, "is no QEMU", "install"},
-		"without KVM":      {kvm, replace("kvm-accel\x00", "kvm-other\x00"), nil, check.ProgramAccelerator, "built without the accelerator kvm", "install"},
-		"without a module": {tcg, same, noModules, check.ProgramAccelerator, "accel-tcg-x86_64.so is not in", "modules"},
-		"without TCG": {tcg, func(b []byte) []byte {
+		"too old":     {tcg, nil, replace(announcement+"7.", announcement+"6."), nil, check.ProgramOld, "is QEMU 6.", "7.2 or newer"},
+		"no version":  {tcg, nil, replace(announcement, "QEMU imitator version "), nil, check.ProgramBroken, "does not say its version", "install"},
+		"no QEMU":     {tcg, nil, whole("#!/bin/sh\n"), nil, check.ProgramBroken, "is no QEMU", "install"},
+		"empty":       {tcg, nil, whole(""), nil, check.ProgramBroken, "is no QEMU", "install"},
+		"without KVM": {kvm, nil, replace("kvm-accel\x00", "kvm-other\x00"), nil, check.ProgramAccelerator, "built without the accelerator kvm", "install"},
+		"without virtiofs": {tcg, map[string]string{"share": "virtiofs"}, replace("vhost-user-fs-device\x00", "vhost-fake-fs-device\x00"), nil,
+			check.ProgramDevice, "without the device vhost-user-fs", "9p"},
+		"without a module": {tcg, nil, same, noModules, check.ProgramAccelerator, "accel-tcg-x86_64.so is not in", "modules"},
+		"without TCG": {tcg, nil, func(b []byte) []byte {
 			return replace("tcg-accel\x00", "tcg-other\x00")(replace(host.module(tcg), "other-tcg-x86_64")(b))
 		}, noModules, check.ProgramAccelerator, "built without the accelerator tcg", "install"},
 	} {
@@ -73,7 +76,7 @@ func TestUnusableQEMU(t *testing.T) {
 			if tt.prepare != nil {
 				tt.prepare(t)
 			}
-			_, err := host.installation(tt.accel)
+			_, err := host.installation(tt.accel, tt.options)
 			u, ok := errors.AsType[*vm.Unavailable](err)
 			if !ok || u.Kind != tt.kind || !strings.Contains(u.Cause, tt.cause) || !strings.Contains(u.Remedy, tt.remedy) {
 				t.Fatalf("%+v", err)
@@ -82,14 +85,15 @@ func TestUnusableQEMU(t *testing.T) {
 				return
 			}
 			// What a start says and what an inspection says are the same.
-			if err := (Driver{}).Inspect(map[string]string{"accelerator": "tcg"}); err == nil || err.Error() != u.Error() {
+			options := map[string]string{"accelerator": "tcg", "share": tt.options["share"]}
+			if err := (Driver{}).Inspect(options); err == nil || err.Error() != u.Error() {
 				t.Errorf("inspection: %v", err)
 			}
 			kernel := filepath.Join(t.TempDir(), "kernel")
 			if err := os.WriteFile(kernel, someKernel(), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err = Driver{}.Start(t.Context(), vm.Spec{Dir: t.TempDir(), Kernel: kernel, VCPUs: 1, MemoryMiB: 96, Options: map[string]string{"accelerator": "tcg"}})
+			_, err = Driver{}.Start(t.Context(), vm.Spec{Dir: t.TempDir(), Kernel: kernel, VCPUs: 1, MemoryMiB: 96, Options: options})
 			boot, ok := errors.AsType[*vm.BootError](err)
 			if !ok || boot.Phase != vm.PhasePrepare || !errors.As(err, &u) || u.Kind != tt.kind {
 				t.Errorf("start: %v", err)
@@ -128,7 +132,7 @@ func TestInspection(t *testing.T) {
 		if b.version == "" || !strings.HasPrefix(version, "QEMU emulator version "+b.version) {
 			t.Errorf("version %q; it says %q", b.version, version)
 		}
-		has := host.examine(binary, accel) == nil
+		has := host.examine(binary, accel, nil) == nil
 		if has != strings.Contains(accelerators, "\n"+string(accel)+"\n") {
 			t.Errorf("%s: %v; it says %q", accel, has, accelerators)
 		}

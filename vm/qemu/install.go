@@ -1,19 +1,14 @@
 package qemu
 
 import (
-	"context"
-	"debug/elf"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"kata/check"
 	"kata/vm"
+	"kata/vm/loader"
 	"kata/vm/template"
 )
 
@@ -55,12 +50,12 @@ const (
 )
 
 // installation lists the host files that QEMU consists of, and where it sees them.
-func (t *target) installation(accel accelerator) ([]template.Input, error) {
+func (t *target) installation(accel accelerator, options map[string]string) ([]template.Input, error) {
 	binary, err := t.findBinary()
 	if err != nil {
 		return nil, err
 	}
-	if err := t.examine(binary, accel); err != nil {
+	if err := t.examine(binary, accel, options); err != nil {
 		return nil, err
 	}
 	return t.consistsOf(binary, accel)
@@ -77,7 +72,7 @@ func (t *target) consistsOf(binary string, accel accelerator) ([]template.Input,
 		}
 		files = append(files, template.Input{Path: source, Place: firmwarePath + "/" + name})
 	}
-	libraries, err := libraries(binary)
+	libraries, err := loader.Libraries(binary)
 	if err != nil {
 		return nil, &vm.Unavailable{Driver: Name, Kind: check.ProgramBroken, Err: err, Cause: "QEMU's libraries: " + err.Error(),
 			Remedy: "install QEMU again"}
@@ -100,57 +95,4 @@ func find(dirs []string, name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s is not in %s", name, strings.Join(dirs, " or "))
-}
-
-// loaderTime bounds what takes some ten milliseconds.
-const loaderTime = 5 * time.Second
-
-// libraries returns the paths of the dynamic loader of a binary and of what it
-// would load. The loader itself says so: it alone knows where it looks.
-func libraries(binary string) ([]string, error) {
-	loader, err := interpreter(binary)
-	if err != nil || loader == "" {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), loaderTime)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, loader, "--list", binary)
-	cmd.Env = []string{}
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s --list %s: %w", loader, binary, err)
-	}
-	paths := []string{loader}
-	for line := range strings.Lines(string(out)) {
-		// NAME => PATH (ADDRESS); the loader and the vDSO have no path.
-		_, after, ok := strings.Cut(line, "=> ")
-		if !ok {
-			continue
-		}
-		path, _, ok := strings.Cut(after, " (0x")
-		if !ok || !filepath.IsAbs(path) {
-			return nil, errors.New(strings.TrimSpace(line))
-		}
-		if path != loader {
-			paths = append(paths, path)
-		}
-	}
-	return paths, nil
-}
-
-// interpreter is the dynamic loader that a binary asks for; a static one asks for
-// none.
-func interpreter(binary string) (string, error) {
-	f, err := elf.Open(binary)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			name, err := io.ReadAll(io.LimitReader(p.Open(), 4096))
-			return strings.TrimRight(string(name), "\x00"), err
-		}
-	}
-	return "", nil
 }

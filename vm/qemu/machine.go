@@ -19,6 +19,7 @@ import (
 	"kata/network"
 	"kata/vm"
 	"kata/vm/template"
+	"kata/vm/virtiofsd"
 )
 
 // Paths in the jail.
@@ -46,6 +47,11 @@ type machine struct {
 	// template says why the one it started from is not good any more; nil without one.
 	template func() error
 
+	// daemon serves the shares by virtiofs; nil where QEMU itself does. gone is closed
+	// when both have ended.
+	daemon *virtiofsd.Daemon
+	gone   chan struct{}
+
 	sizeMu  sync.Mutex // one change of the machine after the other
 	plugged plugged
 }
@@ -63,13 +69,22 @@ func start(s vm.Spec) (*machine, error) {
 	if err != nil {
 		return nil, prepareError(err)
 	}
-	return t.boot(s, accel, t.jailConfig(s, accel, single, files))
+	cfg := t.jailConfig(s, accel, single, files)
+	if byVirtiofs(s.Options) {
+		return t.bootWithDaemon(s, accel, cfg)
+	}
+	return t.boot(s, accel, cfg)
 }
 
 func prepareError(err error) error { return &vm.BootError{Phase: vm.PhasePrepare, Cause: err} }
 
-// boot starts a machine that loads a kernel.
+// boot starts a machine of which nothing is there yet.
 func (t *target) boot(s vm.Spec, accel accelerator, cfg *jail.Config) (*machine, error) {
+	return (&machine{target: t, carrier: t.carries(s, accel)}).boot(s, cfg)
+}
+
+// boot is run for a machine that loads a kernel.
+func (m *machine) boot(s vm.Spec, cfg *jail.Config, more ...*os.File) (*machine, error) {
 	archive, err := writeInitrd(s)
 	if err != nil {
 		return nil, prepareError(err)
@@ -77,7 +92,7 @@ func (t *target) boot(s vm.Spec, accel accelerator, cfg *jail.Config) (*machine,
 	// The jail keeps the file, the directory need not.
 	defer os.Remove(archive)
 	cfg.Binds = append(cfg.Binds, jail.Bind{Source: archive, Target: initrdPath, ReadOnly: true})
-	return (&machine{target: t, carrier: t.carries(s, accel)}).run(s, cfg)
+	return m.run(s, cfg, more...)
 }
 
 // run starts QEMU, with more descriptors after those of every machine.
@@ -122,7 +137,7 @@ func (t *target) inputs(s vm.Spec, accel accelerator) ([]template.Input, error) 
 	if err := t.checkKernel(s.Kernel); err != nil {
 		return nil, err
 	}
-	files, err := t.installation(accel)
+	files, err := t.installation(accel, s.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +155,14 @@ func (t *target) jailConfig(s vm.Spec, accel accelerator, k kind, files []templa
 	if accel == kvm {
 		binds = append(binds, jail.Bind{Source: kvmPath, Target: kvmPath, Device: true})
 	}
-	for _, sh := range s.Shares {
-		binds = append(binds, shareBind(sh))
+	keep, calls := capabilities, syscalls
+	if byVirtiofs(s.Options) {
+		// Nothing that QEMU could do to a file: the daemon does.
+		keep, calls = nil, slices.Concat(syscalls, daemonSyscalls)
+	} else {
+		for _, sh := range s.Shares {
+			binds = append(binds, sh.Bind(sharePath))
+		}
 	}
 	types := ioctlTypes
 	if t.carries(s, accel).vhost {
@@ -153,9 +174,9 @@ func (t *target) jailConfig(s vm.Spec, accel accelerator, k kind, files []templa
 	}
 	return &jail.Config{
 		Dir: s.Dir, Binds: binds, Dirs: []string{sharePath},
-		Proc: true, // QEMU changes modes and attributes of shared files by /proc/self/fd
+		Proc: "/proc", // QEMU changes modes and attributes of shared files by /proc/self/fd
 		Args: t.commandLine(s, accel, k, khz), Env: []string{"QEMU_MODULE_DIR=" + modulePath},
-		CPUs: s.CPUs, Cgroup: s.Cgroup, Capabilities: capabilities, Syscalls: syscalls, Ioctls: ioctls, IoctlTypes: types,
+		CPUs: s.CPUs, Cgroup: s.Cgroup, Capabilities: keep, Syscalls: calls, Ioctls: ioctls, IoctlTypes: types,
 		Rlimits: []jail.Rlimit{{Resource: unix.RLIMIT_CORE, Value: 0}, {Resource: unix.RLIMIT_NOFILE, Value: 65536}},
 	}
 }
@@ -261,33 +282,7 @@ func (m *machine) Write(p []byte) (int, error) { return m.channel.Write(p) }
 // Close closes the channel.
 func (m *machine) Close() error { return m.channel.Close() }
 
-// Err implements vm.Machine.
-func (m *machine) Err() error {
-	if err := m.failed.Load(); err != nil {
-		return *err
-	}
-	return m.Process.Err()
-}
-
 // Notes implements vm.Noted.
 func (m *machine) Notes() []string { return m.notes }
 
 func (m *machine) PID() int { return m.Process.PID }
-
-// GuestShare implements vm.Machine. cache=mmap keeps pages of files that are open,
-// for shared mappings, and asks the host for names each time: the host and other
-// containers change them.
-func (m *machine) GuestShare() vm.GuestMount {
-	return vm.GuestMount{Source: shareTag, Type: "9p",
-		Data: "trans=virtio,version=9p2000.L,msize=512000,access=client,cache=mmap"}
-}
-
-// AddShare implements vm.Machine.
-func (m *machine) AddShare(s vm.Share) error { return m.Attach(shareBind(s)) }
-
-// RemoveShare implements vm.Machine.
-func (m *machine) RemoveShare(name string) error { return m.Detach(sharePath + "/" + name) }
-
-func shareBind(s vm.Share) jail.Bind {
-	return jail.Bind{Source: s.Source, Overlay: s.Overlay, Target: sharePath + "/" + s.Name, ReadOnly: s.ReadOnly, Recursive: true}
-}

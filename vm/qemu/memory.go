@@ -46,7 +46,7 @@ func (t *target) memoryArgs(s vm.Spec) []string {
 	more := hotMiB()
 	return []string{
 		"-m", fmt.Sprintf("%d,slots=1,maxmem=%dM", s.MemoryMiB, s.MemoryMiB+more),
-		"-object", fmt.Sprintf("memory-backend-memfd,id=pages,size=%dM", more),
+		"-object", fmt.Sprintf("memory-backend-memfd,id=pages,size=%dM", more), // shared, as all of them
 		"-device", fmt.Sprintf("virtio-mem-pci,id=%s,memdev=pages,block-size=%dM,requested-size=0", memoryDevice, memoryPart),
 	}
 }

@@ -72,7 +72,7 @@ func TestProbeOfAccelerators(t *testing.T) {
 
 // TestInstallation compares what the loader says with what the files ask for.
 func TestInstallation(t *testing.T) {
-	files, err := host.installation(tcg)
+	files, err := host.installation(tcg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestInstallation(t *testing.T) {
 func TestInstallationIsIncomplete(t *testing.T) {
 	defer func(dirs []string) { firmwareDirs = dirs }(firmwareDirs)
 	firmwareDirs = []string{t.TempDir()}
-	if _, err := host.installation(tcg); err == nil || !strings.Contains(err.Error(), host.firmware[0]) {
+	if _, err := host.installation(tcg, nil); err == nil || !strings.Contains(err.Error(), host.firmware[0]) {
 		t.Errorf("%v, want an error that names %s", err, host.firmware[0])
 	}
 }

@@ -101,6 +101,9 @@ func (Driver) ProbeArch(arch string, options map[string]string) (vm.Capabilities
 	if err != nil {
 		return caps, err
 	}
+	if _, err := daemon(options); err != nil {
+		return caps, err
+	}
 	accel, err := choose(t, options)
 	switch {
 	case err != nil:
@@ -108,7 +111,7 @@ func (Driver) ProbeArch(arch string, options map[string]string) (vm.Capabilities
 	case accel == kvm:
 		// Another driver may be better than one that cannot start. Emulation is the
 		// last resort, and not worth the time before it is chosen: Start looks.
-		if err := t.examine(binary, accel); err != nil {
+		if err := t.examine(binary, accel, options); err != nil {
 			return caps, err
 		}
 		caps.Isolation = vm.Hardware
@@ -132,7 +135,7 @@ func (Driver) Inspect(options map[string]string) error {
 	}
 	accel, err := choose(t, options)
 	if err == nil {
-		_, err = t.installation(accel)
+		_, err = t.installation(accel, options)
 	}
 	return err
 }

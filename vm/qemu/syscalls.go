@@ -44,6 +44,10 @@ var syscalls = slices.Concat(ownSyscalls, []uint32{
 	unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_GETRANDOM,
 })
 
+// daemonSyscalls come on top with a daemon for the shares, which asks over a connection
+// that QEMU makes for it.
+var daemonSyscalls = []uint32{unix.SYS_SOCKETPAIR}
+
 // ioctls are the requests that QEMU may make: of a terminal, which it asks every
 // descriptor whether it is; of a file of the share, its generation; of a disk; of a tap
 // device, what its frames look like and which of its queues are used. A disk has others

@@ -147,8 +147,8 @@ func TestNetworkDevices(t *testing.T) {
 		if last := args[len(args)-1]; last != "virtio-net-device,netdev=net1"+c.device {
 			t.Errorf("%+v: the device is %s", c.carrier, last)
 		}
-		if n := diskFD(s, c.carrier); n != c.disk || stateFD(s, c.carrier) != n+1 {
-			t.Errorf("%+v: the disk is %d, the state %d", c.carrier, n, stateFD(s, c.carrier))
+		if n := diskFD(s, c.carrier); n != c.disk || lastFD(s, c.carrier) != n+1 {
+			t.Errorf("%+v: the disk is %d, the state %d", c.carrier, n, lastFD(s, c.carrier))
 		}
 	}
 	s.Options = map[string]string{"network": "relay"}

@@ -19,7 +19,10 @@ func (Driver) Templates(options map[string]string) *template.Store {
 
 // SaveTemplate implements vm.Templated.
 func (d Driver) SaveTemplate(ctx context.Context, s vm.Spec) (string, error) {
-	if !saves(s) {
+	switch {
+	case byVirtiofs(s.Options):
+		return "", errors.New("qemu: machines with share = \"virtiofs\" cannot be saved: the daemon that serves their files has their memory, too, which therefore cannot be copied on write; share = \"9p\" in [qemu] can")
+	case !saves(s):
 		return "", errors.New("qemu: a machine with disks cannot be saved")
 	}
 	if !jail.CanSubstitute() {
@@ -69,8 +72,9 @@ func recipe(ctx context.Context, t *target, s vm.Spec, accel accelerator) *templ
 }
 
 // saves says whether machines such as s start from templates: disks belong to one
-// machine, and could be of any number and kind.
-func saves(s vm.Spec) bool { return len(s.Disks) == 0 }
+// machine, and could be of any number and kind; memory that a daemon sees, too, cannot be
+// copied on write.
+func saves(s vm.Spec) bool { return len(s.Disks) == 0 && !byVirtiofs(s.Options) }
 
 // startSaved starts a machine from its template, which is made if it is not there. A
 // machine that cannot be saved, for want of space or whatever else, boots: should it be
@@ -109,7 +113,7 @@ func startClone(target *target, s vm.Spec, accel accelerator, t *template.Templa
 	if _, err := m.run(s, cfg, t.StateFile); err != nil {
 		return nil, err
 	}
-	go m.resume(stateFD(s, m.carrier))
+	go m.resume(lastFD(s, m.carrier))
 	return m, nil
 }
 

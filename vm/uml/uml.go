@@ -177,7 +177,7 @@ func (m *machine) jailConfig(s vm.Spec, seccompMode string) (*jail.Config, []*os
 		cfg.Files = append(cfg.Files, d.File)
 	}
 	for _, sh := range s.Shares {
-		cfg.Binds = append(cfg.Binds, shareBind(sh))
+		cfg.Binds = append(cfg.Binds, sh.Bind(sharePath))
 	}
 	return cfg, []*os.File{guest, null, console}, nil
 }
@@ -241,12 +241,6 @@ func (m *machine) GuestShare() vm.GuestMount {
 	return vm.GuestMount{Source: "share", Type: "hostfs", Data: sharePath, Below: true}
 }
 
-func (m *machine) AddShare(s vm.Share) error {
-	return m.Attach(shareBind(s))
-}
+func (m *machine) AddShare(s vm.Share) error { return m.Attach(s.Bind(sharePath)) }
 
 func (m *machine) RemoveShare(name string) error { return m.Detach(sharePath + "/" + name) }
-
-func shareBind(s vm.Share) jail.Bind {
-	return jail.Bind{Source: s.Source, Overlay: s.Overlay, Target: sharePath + "/" + s.Name, ReadOnly: s.ReadOnly, Recursive: true}
-}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,14 @@ func descendants(t *testing.T, pid int) []int {
 		all = append(all, children[all[i]]...)
 	}
 	return all
+}
+
+// Beside are the processes that serve the monitor of the only machine, the daemons'
+// jails first: what this process has started and is not the monitor's.
+func Beside(t *testing.T, sb *sandbox.Sandbox) []int {
+	t.Helper()
+	monitor := append(descendants(t, sb.MachinePID()), sb.MachinePID())
+	return slices.DeleteFunc(descendants(t, os.Getpid()), func(pid int) bool { return slices.Contains(monitor, pid) })
 }
 
 // identify names processes for good.

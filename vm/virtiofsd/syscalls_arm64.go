@@ -1,0 +1,4 @@
+package virtiofsd
+
+// ownSyscalls exist on this architecture only: none does.
+var ownSyscalls []uint32
