@@ -26,6 +26,7 @@ const memoryLimit = 8 << 20
 // agent serves one machine.
 type agent struct {
 	session *channel.Session
+	methods map[string]api.Handler
 	reaper  *container.Reaper
 	devices link.Devices
 	uptime  time.Duration // of the guest, when Run was called
@@ -47,10 +48,12 @@ func Run() error {
 		containers: map[string]*container.Container{},
 		streams:    map[string]chan *channel.Stream{},
 	}
+	a.methods = a.handlers()
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err == nil {
 		a.uptime = time.Duration(now.Nano())
 	}
+	// One that is in a system call of long does not hold up the other.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(memoryLimit)
 	if err := mountAll(earlyMounts); err != nil {
@@ -63,10 +66,18 @@ func Run() error {
 	saved := parameter(string(cmdline), "template", "") != ""
 	if saved {
 		a.lateBoot() // once, for all machines that start from this one
+		if a.bootErr != nil {
+			return a.bootErr
+		}
 		if err := steady(time.Sleep); err != nil {
 			return err
 		}
 		if err := a.rehearse(); err != nil {
+			return fmt.Errorf("rehearsal: %w", err)
+		}
+	}
+	if slack := parameter(string(cmdline), "timerslack", ""); slack != "" {
+		if err := calm(slack); err != nil {
 			return err
 		}
 	}
@@ -100,7 +111,10 @@ func (a *agent) lateBoot() {
 			return
 		}
 	}
-	a.bootErr = enableControllers()
+	if a.bootErr = enableControllers(); a.bootErr != nil {
+		return
+	}
+	a.bootErr = loopbackUp()
 }
 
 // accept takes the host's streams until the channel ends.
@@ -113,7 +127,7 @@ func (a *agent) accept() error {
 		switch st.Header().Kind {
 		case channel.RPC:
 			go func() {
-				if err := api.Serve(st, a.methods()); err != nil {
+				if err := api.Serve(st, a.methods); err != nil {
 					fmt.Fprintln(os.Stderr, "kata-agent:", err)
 				}
 				st.Close()

@@ -2,11 +2,11 @@ package agent
 
 import (
 	"context"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
 	"kata/agent/api"
+	"kata/agent/container"
 	"kata/channel"
 )
 
@@ -19,13 +19,14 @@ func (e end) Close() error {
 	return e.device.Close()
 }
 
-// rehearse answers the host's first question to this process itself. The threads that
-// this takes, and the memory that is touched for the first time, are then part of the
-// saved machine, and not of each start.
+// rehearse answers the host's first question to this process itself, and does what takes
+// long for a first container. The threads that this takes, what the kernel keeps, and the
+// memory that is touched for the first time are then part of the saved machine, and not
+// of each start.
 func (a *agent) rehearse() error {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("rehearsal: %w", err)
+		return err
 	}
 	go func() {
 		s, err := channel.New(end{device{fds[0]}}, channel.Agent)
@@ -34,21 +35,21 @@ func (a *agent) rehearse() error {
 		}
 		defer s.Close()
 		if st, err := s.Accept(); err == nil {
-			_ = api.Serve(st, a.methods()) // ends with the session
+			_ = api.Serve(st, a.methods) // ends with the session
 		}
 	}()
 	s, err := channel.New(end{device{fds[1]}}, channel.Host)
 	if err != nil {
-		return fmt.Errorf("rehearsal: %w", err)
+		return err
 	}
 	defer s.Close()
 	st, err := s.Open(channel.Header{Kind: channel.RPC, Name: "rehearsal"})
 	if err != nil {
-		return fmt.Errorf("rehearsal: %w", err)
+		return err
 	}
 	host := api.Agent{Conn: api.NewConn(st)}
 	if _, err := host.Hello(context.Background(), &api.HelloRequest{Version: api.Version}); err != nil {
-		return fmt.Errorf("rehearsal: %w", err)
+		return err
 	}
-	return nil
+	return container.Rehearse()
 }

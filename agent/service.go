@@ -15,7 +15,7 @@ import (
 	"kata/agent/names"
 )
 
-func (a *agent) methods() map[string]api.Handler {
+func (a *agent) handlers() map[string]api.Handler {
 	return map[string]api.Handler{
 		"Hello":      api.Method(a.hello),
 		"Sandbox":    api.Method(a.sandbox),
@@ -92,9 +92,6 @@ func (a *agent) sandbox(req *api.SandboxRequest) (*api.Empty, error) {
 	if err := unix.Sethostname([]byte(req.Hostname)); err != nil {
 		return nil, fmt.Errorf("host name: %w", err)
 	}
-	if err := loopbackUp(); err != nil {
-		return nil, fmt.Errorf("loopback interface: %w", err)
-	}
 	if m := req.Share; m != nil {
 		if err := unix.Mount(m.Source, api.ShareDir, m.Type, uintptr(m.Flags), m.Data); err != nil {
 			return nil, fmt.Errorf("share: %w", err)
@@ -123,20 +120,6 @@ func addEntropy(b []byte) error {
 		return fmt.Errorf("reseed: %w", e)
 	}
 	return nil
-}
-
-func loopbackUp() error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(s)
-	ifr, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_LOOPBACK)
-	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr)
 }
 
 // iface makes a network device what an interface of the host is.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -352,7 +353,7 @@ func (e *Error) Error() string { return e.Message }
 
 // StreamName is the name of the channel stream that carries descriptor fd of a
 // process; exec is empty for a container's first one.
-func StreamName(id, exec string, fd int) string { return fmt.Sprintf("%s/%s/%d", id, exec, fd) }
+func StreamName(id, exec string, fd int) string { return id + "/" + exec + "/" + strconv.Itoa(fd) }
 
 // ValidName says whether a name can be part of a path and of a stream's name.
 func ValidName(s string) error {

@@ -34,6 +34,9 @@ func (s *script) addProcess(p *api.Process, f *fence, path string, stdio []int) 
 	} else {
 		s.add("umask", 0, unix.SYS_UMASK, 0o022)
 	}
+	if LateTimers {
+		s.add("timer slack", 0, unix.SYS_PRCTL, unix.PR_SET_TIMERSLACK, defaultTimerSlack)
+	}
 	s.addCwd(p.Cwd, len(stdio))
 	s.addAttributes(p, f)
 	s.addCredentials(p, f)
@@ -48,6 +51,12 @@ func (s *script) addCwd(cwd string, lowest int) {
 	s.add("chdir to "+cwd, 0, unix.SYS_OPENAT2, atFDCWD, s.str(cwd), mem(s, how), unix.SizeofOpenHow)
 	s.add("chdir to "+cwd, 0, unix.SYS_FCHDIR, uintptr(lowest))
 }
+
+// LateTimers says that this process has made its timers less exact than the kernel's
+// are, which the processes of containers are not to inherit.
+var LateTimers bool
+
+const defaultTimerSlack = 50000 // ns, the kernel's
 
 const atFDCWD = ^uintptr(99) // -100
 

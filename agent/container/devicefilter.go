@@ -8,16 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kata/agent/bpf"
+	"kata/agent/devicefilter"
 )
 
 var noLicense = [1]byte{}
 
-// filterDevices has a program decide which devices the cgroup's processes may make
-// and open (BPF_PROG_TYPE_CGROUP_DEVICE), in the place of the one before. Cgroups
-// below may have programs that deny more.
-func (c *cgroup) filterDevices(program []byte) error {
-	if len(program) == 0 {
-		return nil
+// loaded are programs that the kernel has checked already, by their instructions. It is
+// written by Rehearse only.
+var loaded = map[string]int{}
+
+// loadFilter gives a program to the kernel, and returns its descriptor.
+func loadFilter(program []byte) (int, error) {
+	if fd, ok := loaded[string(program)]; ok {
+		return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	}
 	const instruction = 8 // bytes
 	load := struct {
@@ -27,6 +30,39 @@ func (c *cgroup) filterDevices(program []byte) error {
 		uint64(uintptr(unsafe.Pointer(&program[0]))), uint64(uintptr(unsafe.Pointer(&noLicense)))}
 	fd, err := bpf.Call(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
 	runtime.KeepAlive(program)
+	return fd, err
+}
+
+// Rehearse does what the kernel and this process do once, or as long as they keep its
+// result: the usual programs for devices are checked, and a cgroup is made, and removed.
+// For machines that are saved, before anything else.
+func Rehearse() error {
+	c, err := newCgroup("rehearsal", nil)
+	if err != nil {
+		return err
+	}
+	defer c.remove()
+	for _, program := range devicefilter.Usual() {
+		fd, err := loadFilter(program)
+		if err != nil {
+			return fmt.Errorf("the usual filter of devices: %w", err)
+		}
+		loaded[string(program)] = fd
+		if err := c.filterDevices(program); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// filterDevices has a program decide which devices the cgroup's processes may make
+// and open (BPF_PROG_TYPE_CGROUP_DEVICE), in the place of the one before. Cgroups
+// below may have programs that deny more.
+func (c *cgroup) filterDevices(program []byte) error {
+	if len(program) == 0 {
+		return nil
+	}
+	fd, err := loadFilter(program)
 	if err != nil {
 		return fmt.Errorf("linux.resources.devices: %w", err)
 	}

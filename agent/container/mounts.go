@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -67,7 +68,7 @@ func (b *rootBuilder) filesystem(m *api.Mount, place int, made bool) (tree int, 
 	case "proc":
 		// The thread is not in the container's pid namespace: name it.
 		if (b.req.Namespaces|joined(b.req))&unix.CLONE_NEWPID != 0 {
-			data = append(data, fmt.Sprintf("pidns=/proc/%d/ns/pid", b.pid))
+			data = append(data, "pidns=/proc/"+strconv.Itoa(b.pid)+"/ns/pid")
 		}
 	case "cgroup":
 		fstype, data = "cgroup2", nil
@@ -80,7 +81,7 @@ func (b *rootBuilder) filesystem(m *api.Mount, place int, made bool) (tree int, 
 			if err := unix.Fstat(place, &st); err != nil {
 				return -1, err
 			}
-			data = append(data, fmt.Sprintf("mode=%o", st.Mode&0o7777))
+			data = append(data, "mode="+strconv.FormatUint(uint64(st.Mode&0o7777), 8))
 		}
 	}
 	if data, err = b.ids.options(data); err != nil {

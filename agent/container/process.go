@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -102,8 +103,8 @@ func (p *process) adjust(f *fence) error {
 	if !p.spec.OOMScoreAdjSet {
 		return nil
 	}
-	file := fmt.Sprintf("/proc/%d/oom_score_adj", p.pid)
-	if err := os.WriteFile(file, fmt.Appendf(nil, "%d", p.spec.OOMScoreAdj), 0); err != nil {
+	file := "/proc/" + strconv.Itoa(p.pid) + "/oom_score_adj"
+	if err := os.WriteFile(file, strconv.AppendInt(nil, int64(p.spec.OOMScoreAdj), 10), 0); err != nil {
 		return fmt.Errorf("process.oomScoreAdj: %w", err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package container
 import (
 	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -68,4 +69,4 @@ func (b *rootBuilder) pivot() error {
 }
 
 // fdPath names an open descriptor for system calls that take a path.
-func fdPath(fd int) string { return fmt.Sprintf("/proc/thread-self/fd/%d", fd) }
+func fdPath(fd int) string { return "/proc/thread-self/fd/" + strconv.Itoa(fd) }

@@ -1,54 +1,15 @@
 package compile
 
 import (
-	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"kata/agent/devicefilter"
 	"kata/oci"
 )
-
-// decision runs a program as the kernel would, for one access to one device.
-func decision(t *testing.T, p []byte, kind, access, major, minor uint32) bool {
-	t.Helper()
-	context := map[int16]uint32{0: access<<16 | kind, 4: major, 8: minor}
-	var reg [16]uint32
-	for pc := 0; pc*8 < len(p); pc++ {
-		in := p[pc*8:]
-		dst, src := in[1]&15, in[1]>>4
-		offset, imm := int16(binary.LittleEndian.Uint16(in[2:])), binary.LittleEndian.Uint32(in[4:])
-		switch in[0] {
-		case opLoad:
-			reg[dst] = context[offset]
-		case opMove:
-			reg[dst] = reg[src]
-		case opShift:
-			reg[dst] >>= imm
-		case opAnd:
-			reg[dst] &= imm
-		case opSet:
-			reg[dst] = imm
-		case opNotEqual:
-			if reg[dst] != imm {
-				pc += int(offset)
-			}
-		case opIntersect:
-			if reg[dst]&imm != 0 {
-				pc += int(offset)
-			}
-		case opJump:
-			pc += int(offset)
-		case opEnd:
-			return reg[registerResult] == 1
-		default:
-			t.Fatalf("instruction %d: %#x", pc, in[0])
-		}
-	}
-	t.Fatal("the program does not end")
-	return false
-}
 
 func TestDeviceRules(t *testing.T) {
 	rule := func(allow bool, kind string, major, minor int64, access string) specs.LinuxDeviceCgroup {
@@ -56,33 +17,13 @@ func TestDeviceRules(t *testing.T) {
 	}
 	none := specs.LinuxDeviceCgroup{Access: "rwm"}
 	all := specs.LinuxDeviceCgroup{Allow: true, Access: "rwm"}
-	for name, tc := range map[string]struct {
-		rules                      []specs.LinuxDeviceCgroup
-		kind, access, major, minor uint32
-		want                       bool
-	}{
-		"default":                  {nil, deviceChar, accessRead, 10, 229, false},
-		"null":                     {[]specs.LinuxDeviceCgroup{none}, deviceChar, accessRead | accessWrite, 1, 3, true},
-		"a block device like null": {[]specs.LinuxDeviceCgroup{none}, deviceBlock, accessRead, 1, 3, false},
-		"any terminal":             {nil, deviceChar, accessWrite, 136, 77, true},
-		"any node":                 {[]specs.LinuxDeviceCgroup{none}, deviceBlock, accessMknod, 8, 1, true},
-		"a node and more":          {[]specs.LinuxDeviceCgroup{none}, deviceBlock, accessMknod | accessRead, 8, 1, false},
-		"everything":               {[]specs.LinuxDeviceCgroup{none, all}, deviceBlock, accessAll, 8, 1, true},
-		"all but one":              {[]specs.LinuxDeviceCgroup{all, rule(false, "b", 8, 1, "w")}, deviceBlock, accessRead | accessWrite, 8, 1, false},
-		"all but another":          {[]specs.LinuxDeviceCgroup{all, rule(false, "b", 8, 1, "w")}, deviceBlock, accessRead | accessWrite, 8, 2, true},
-		"of one, what is left":     {[]specs.LinuxDeviceCgroup{all, rule(false, "b", 8, 1, "w")}, deviceBlock, accessRead, 8, 1, true},
-		"added up":                 {[]specs.LinuxDeviceCgroup{none, rule(true, "c", 10, -1, "r"), rule(true, "c", 10, 229, "w")}, deviceChar, accessRead | accessWrite, 10, 229, true},
-		"not added up":             {[]specs.LinuxDeviceCgroup{none, rule(true, "c", 10, -1, "r"), rule(true, "c", 10, 229, "w")}, deviceChar, accessRead | accessWrite, 10, 228, false},
-		"of either type":           {[]specs.LinuxDeviceCgroup{rule(true, "a", 7, 0, "rw")}, deviceBlock, accessRead, 7, 0, true},
-		"taken back":               {[]specs.LinuxDeviceCgroup{rule(true, "c", 10, 229, "rw"), none}, deviceChar, accessRead, 10, 229, false},
-	} {
-		rules, err := deviceRules(tc.rules)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := decision(t, deviceProgram(rules), tc.kind, tc.access, tc.major, tc.minor); got != tc.want {
-			t.Errorf("%s: allowed %v, want %v", name, got, tc.want)
-		}
+	got, err := deviceRules([]specs.LinuxDeviceCgroup{none, rule(true, "c", 10, -1, "r"), rule(false, "a", 7, 0, "rw"), all})
+	want := append([]devicefilter.Rule{
+		{Kind: 0, Major: -1, Minor: -1, Access: devicefilter.All, Allow: false}, {Kind: devicefilter.Char, Major: 10, Minor: -1, Access: devicefilter.Read, Allow: true},
+		{Kind: 0, Major: 7, Minor: 0, Access: devicefilter.Read | devicefilter.Write, Allow: false}, {Kind: 0, Major: -1, Minor: -1, Access: devicefilter.All, Allow: true},
+	}, devicefilter.Defaults...)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v", got, err)
 	}
 	for _, tc := range []struct {
 		rules []specs.LinuxDeviceCgroup

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kata/agent/api"
+	"kata/agent/devicefilter"
 )
 
 // Number is that of a device.
@@ -53,7 +54,7 @@ func (c *Container) Plug(disks Disks) error {
 // node and nothing else, as with runc. One that a rule names is to be had; one that
 // is there because every device is allowed (engines list all of the host's for a
 // privileged container) only if the guest has it, and a disk of the host's never.
-func (c *Container) devices(list []specs.LinuxDevice, rules []deviceRule) {
+func (c *Container) devices(list []specs.LinuxDevice, rules []devicefilter.Rule) {
 	c.Request.Devices = append(c.Request.Devices, defaultDevices...)
 	types := map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": unix.S_IFBLK, "p": unix.S_IFIFO}
 	for i, d := range list {
@@ -68,13 +69,13 @@ func (c *Container) devices(list []specs.LinuxDevice, rules []deviceRule) {
 			dev.GID = *d.GID
 		}
 		if d.Type == "b" {
-			g := judge(rules, deviceBlock, d.Major, d.Minor)
+			g := judge(rules, devicefilter.Block, d.Major, d.Minor)
 			if g.usable() && !g.named {
 				continue
 			}
 			c.disk(fmt.Sprintf("linux.devices[%d]", i), &dev, g)
 		} else if d.Type != "p" {
-			need(&dev, judge(rules, deviceChar, d.Major, d.Minor))
+			need(&dev, judge(rules, devicefilter.Char, d.Major, d.Minor))
 		}
 		c.Request.Devices = append(c.Request.Devices, dev)
 	}
@@ -85,7 +86,7 @@ func (c *Container) disk(name string, d *api.Device, g grant) {
 	if !g.usable() {
 		return
 	}
-	disk := Disk{Field: name, Path: d.Path, Number: Number{d.Major, d.Minor}, Write: g.access&accessWrite != 0}
+	disk := Disk{Field: name, Path: d.Path, Number: Number{d.Major, d.Minor}, Write: g.access&devicefilter.Write != 0}
 	if i := slices.IndexFunc(c.Disks, func(o Disk) bool { return o.Number == disk.Number }); i >= 0 {
 		c.Disks[i].Write = c.Disks[i].Write || disk.Write // one disk with two nodes
 		return
@@ -122,13 +123,13 @@ func kernelName(major, minor uint32) string {
 
 // volume makes a mount whose source is a block device a node of the container, if a
 // rule names the device. Without one nobody could open it: it is left to be a file.
-func (c *Container) volume(i int, m *api.Mount, fi os.FileInfo, readOnly bool, rules []deviceRule) (bool, error) {
+func (c *Container) volume(i int, m *api.Mount, fi os.FileInfo, readOnly bool, rules []devicefilter.Rule) (bool, error) {
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	if !ok || st.Mode&unix.S_IFMT != unix.S_IFBLK || (m.Flags&unix.MS_NODEV|m.AttrSet&unix.MOUNT_ATTR_NODEV) != 0 {
 		return false, nil
 	}
 	major, minor := unix.Major(st.Rdev), unix.Minor(st.Rdev)
-	g := judge(rules, deviceBlock, int64(major), int64(minor))
+	g := judge(rules, devicefilter.Block, int64(major), int64(minor))
 	if !g.usable() || !g.named {
 		return false, nil
 	}
@@ -137,7 +138,7 @@ func (c *Container) volume(i int, m *api.Mount, fi os.FileInfo, readOnly bool, r
 		return false, field(name, "%s: a block device as a volume has no owner in a user namespace; give it in linux.devices", m.Source)
 	}
 	if readOnly {
-		g.access &^= accessWrite
+		g.access &^= devicefilter.Write
 	}
 	dev := api.Device{Path: m.Target, Mode: st.Mode, Major: major, Minor: minor, UID: st.Uid, GID: st.Gid}
 	c.disk(name, &dev, g)
@@ -152,18 +153,18 @@ type grant struct {
 	named  bool
 }
 
-func (g grant) usable() bool { return g.access&(accessRead|accessWrite) != 0 }
+func (g grant) usable() bool { return g.access&(devicefilter.Read|devicefilter.Write) != 0 }
 
 // judge asks the rules: the last one about a kind of access counts.
-func judge(rules []deviceRule, kind int32, major, minor int64) (g grant) {
-	for _, bit := range []int32{accessMknod, accessRead, accessWrite} {
+func judge(rules []devicefilter.Rule, kind int32, major, minor int64) (g grant) {
+	for _, bit := range []int32{devicefilter.Mknod, devicefilter.Read, devicefilter.Write} {
 		for _, r := range slices.Backward(rules) {
-			if r.access&bit == 0 || r.kind != 0 && r.kind != kind || r.major >= 0 && r.major != major || r.minor >= 0 && r.minor != minor {
+			if r.Access&bit == 0 || r.Kind != 0 && r.Kind != kind || r.Major >= 0 && r.Major != major || r.Minor >= 0 && r.Minor != minor {
 				continue
 			}
-			if r.allow {
+			if r.Allow {
 				g.access |= bit
-				g.named = g.named || bit != accessMknod && r.major >= 0
+				g.named = g.named || bit != devicefilter.Mknod && r.Major >= 0
 			}
 			break
 		}
@@ -172,25 +173,25 @@ func judge(rules []deviceRule, kind int32, major, minor int64) (g grant) {
 }
 
 // translate makes rules about disks speak of the guest's numbers.
-func (d Disks) translate(rules []deviceRule) []deviceRule {
+func (d Disks) translate(rules []devicefilter.Rule) []devicefilter.Rule {
 	if len(d) == 0 {
 		return rules
 	}
-	var out, own []deviceRule
+	var out, own []devicefilter.Rule
 	for _, r := range rules {
-		if _, isDisk := d[Number{uint32(r.major), uint32(r.minor)}]; !isDisk || r.kind == deviceChar || r.major < 0 || r.minor < 0 {
+		if _, isDisk := d[Number{uint32(r.Major), uint32(r.Minor)}]; !isDisk || r.Kind == devicefilter.Char || r.Major < 0 || r.Minor < 0 {
 			out = append(out, r)
 		}
 	}
 	order := func(a, b Number) int { return int(a.Major<<20|a.Minor) - int(b.Major<<20|b.Minor) }
 	for _, host := range slices.SortedFunc(maps.Keys(d), order) {
 		guest := d[host]
-		g := judge(rules, deviceBlock, int64(host.Major), int64(host.Minor))
-		one := deviceRule{deviceBlock, int64(guest.Major), int64(guest.Minor), g.access, true}
+		g := judge(rules, devicefilter.Block, int64(host.Major), int64(host.Minor))
+		one := devicefilter.Rule{Kind: devicefilter.Block, Major: int64(guest.Major), Minor: int64(guest.Minor), Access: g.access, Allow: true}
 		rest := one
-		rest.access, rest.allow = accessAll&^g.access, false
-		for _, r := range []deviceRule{one, rest} {
-			if r.access != 0 {
+		rest.Access, rest.Allow = devicefilter.All&^g.access, false
+		for _, r := range []devicefilter.Rule{one, rest} {
+			if r.Access != 0 {
 				own = append(own, r)
 			}
 		}

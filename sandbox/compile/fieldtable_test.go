@@ -15,7 +15,7 @@ const (
 	bindMount  = `{"mounts":[{"destination":"/x","type":"bind","source":"/etc","uidMappings":[{"size":10}],"gidMappings":[{"size":10}]}]}`
 	tmpfsMount = `{"mounts":[{"destination":"/x","type":"tmpfs","source":"tmpfs","options":["nodev"]}]}`
 	device     = `{"linux":{"devices":[{"path":"/dev/x","type":"c","major":1,"minor":3}]}}`
-	rules      = `{"linux":{"resources":{"devices":[{"allow":true,"type":"c","major":1,"minor":3,"access":"r"}]}}}`
+	rules      = `{"linux":{"resources":{"devices":[{"allow":true,"type":"c","major":10,"minor":200,"access":"r"}]}}}`
 	filter     = `{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read","openat2"],"action":"SCMP_ACT_ALLOW"}]}}}`
 	masked     = `{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"valueTwo":1,"op":"SCMP_CMP_MASKED_EQ"}]}]}}}`
 	throttles  = `{"linux":{"resources":{"blockIO":{"throttleReadBpsDevice":[{"major":8,"rate":5}],"throttleWriteBpsDevice":[{"major":8,"rate":5}],"throttleReadIOPSDevice":[{"major":8,"rate":5}],"throttleWriteIOPSDevice":[{"major":8,"rate":5}]}}}}`

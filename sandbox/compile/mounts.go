@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kata/agent/api"
+	"kata/agent/devicefilter"
 	"kata/oci"
 	"kata/vm"
 )
@@ -117,7 +118,7 @@ func mountOption(m *api.Mount, option string) bool {
 	return true
 }
 
-func (c *Container) mounts(s *specs.Spec, rules []deviceRule) error {
+func (c *Container) mounts(s *specs.Spec, rules []devicefilter.Rule) error {
 	for i := range s.Mounts {
 		m := &s.Mounts[i]
 		out := api.Mount{Source: m.Source, Target: m.Destination, Type: m.Type}

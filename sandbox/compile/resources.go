@@ -12,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"kata/agent/api"
+	"kata/agent/devicefilter"
 	"kata/jail"
 )
 
@@ -34,7 +35,7 @@ type Resources struct {
 	DeviceFilter []byte
 	Unrestricted bool
 
-	rules []deviceRule
+	rules []devicefilter.Rule
 	disks Disks
 }
 
@@ -71,7 +72,7 @@ func CompileResources(in *specs.LinuxResources, disks Disks) (*Resources, error)
 		return nil, err
 	}
 	r.rules, r.Unrestricted = rules, unrestricted(rules)
-	r.DeviceFilter = deviceProgram(disks.translate(rules))
+	r.DeviceFilter = devicefilter.Program(disks.translate(rules))
 	if in == nil {
 		return r, nil
 	}

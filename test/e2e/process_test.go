@@ -59,6 +59,15 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// The agent's timers may be late, those of containers may not.
+func TestTimersAreExact(t *testing.T) {
+	h := newHost(t)
+	id := h.start()
+	const read = "cat /proc/self/timerslack_ns"
+	equal(t, "timer slack of a process", h.must("exec", id, "sh", "-c", read), "50000\n")
+	equal(t, "timer slack of a container", h.must("run", "--bundle", bundle(t, script(read)), h.newID()), "50000\n")
+}
+
 func TestKernelIsTheGuests(t *testing.T) {
 	h := newHost(t)
 	host, err := exec.Command("uname", "-r", "-v").Output()

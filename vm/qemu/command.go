@@ -103,17 +103,20 @@ func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 // told the frequency, and that of the timer in QEMU's local APIC, which is 1 GHz.
 func (t *target) kernelLine(s vm.Spec, accel accelerator, k kind, khz int64) string {
 	line := append(slices.Clone(t.line), "panic=-1", "random.trust_cpu=on", "cgroup_no_v1=all",
+		// Sized for a container, as for UML.
+		"dhash_entries=8192", "ihash_entries=4096", "thash_entries=1024", "uhash_entries=256",
 		"kata.channel=/dev/vport0p1")
 	if k == original {
 		line = append(line, "kata.template=1")
 	}
 	if accel == tcg {
 		// What the guest does against speculation is translated like all else, and the
-		// host's processor speculates about the translation.
-		line = append(line, "mitigations=off")
+		// host's processor speculates about the translation. The agent's threads seem to
+		// run for long, and Go would interrupt each by a signal, and look after it every 20 µs.
+		line = append(line, "mitigations=off", "GODEBUG=asyncpreemptoff=1", "kata.timerslack=10000000")
 	}
 	if accel == tcg && t.told {
-		line = append(line, fmt.Sprintf("tsc_early_khz=%d", khz), "lpj=10000000", "lapic_khz=1000000")
+		line = append(line, fmt.Sprintf("tsc_early_khz=%d", khz), "tsc=reliable", "lpj=10000000", "lapic_khz=1000000")
 	}
 	if !s.Verbose {
 		line = append(line, "quiet")
