@@ -91,7 +91,8 @@ func parseVersion(text []byte) (version string, qemus bool) {
 
 // arguments are the daemon's. It makes the shares its root, which is all of its sandbox
 // that the jail has not made already, and installs its own filter of system calls. Names
-// are asked for each time: the host and other containers change them. The newer daemon can
+// are asked for each time: the host and other containers change them, and what the guest
+// does not use any more it forgets, so that it is open here no longer. The newer daemon can
 // do that only without the guest's cache for pages. What is mounted below the share is of
 // another device in the guest, too.
 func (p *Program) arguments() []string {

@@ -41,8 +41,7 @@ const listenerFD = 3
 var capabilities = []int{unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_SETFCAP,
 	unix.CAP_SETGID, unix.CAP_SETUID, unix.CAP_SETPCAP, unix.CAP_SYS_CHROOT}
 
-// maxFiles bounds its descriptors, of which each file that the guest remembers takes
-// one. A lower hard limit of the caller's is kept.
+// maxFiles bounds its descriptors, of which each file that the guest uses takes one. A lower hard limit of the caller's is kept.
 const maxFiles = 1 << 20
 
 // Daemon is a running one. It ends when the monitor hangs up.
