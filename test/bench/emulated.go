@@ -33,7 +33,7 @@ func (b *bench) emulated(ctx context.Context) {
 	const boots = "template = false"
 	var kinds []*runtime
 	for _, m := range []machines{{name: "boots", qemu: boots}, {name: "template"}, {name: "pool", pool: poolSize},
-		{name: "boots2", cpus: 2, qemu: boots}, {name: "template2", cpus: 2}} {
+		{name: "boots2", cpus: 2, qemu: boots}, {name: "template2", cpus: 2}, {name: "virtiofs", qemu: "share = \"virtiofs\""}} {
 		r, err := b.emulator(b.runtimes[i], m)
 		if err != nil {
 			b.out.note("%s: %v", b.kind(), err)
@@ -49,6 +49,7 @@ func (b *bench) emulated(ctx context.Context) {
 		b.emulatedStart(ctx, kinds[3], "boots2", "2 processors, boots", max(b.n/4, 1), nil)
 		b.emulatedStart(ctx, kinds[4], "template2", "2 processors, from a template", max(b.n/2, 1), nil)
 	}
+	b.emulatedStart(ctx, kinds[5], "virtiofs", "with virtiofs, boots", max(b.n/4, 1), nil)
 	b.endPool(ctx, b.runtimes[i])
 	b.idleMemory(ctx, b.runtimes[i], "1", 1)
 	b.idleMemory(ctx, b.runtimes[i], "many", b.many)
@@ -56,8 +57,10 @@ func (b *bench) emulated(ctx context.Context) {
 		b.idleMemory(ctx, b.runtimes[i], "10", 10)
 		b.idleMemory(ctx, b.runtimes[i], "50", 50)
 	}
-	b.emulatedMemory(ctx, starts, "1", 1)
-	b.emulatedMemory(ctx, starts, "many", b.many)
+	b.emulatedMemory(ctx, starts, "1", "", 1)
+	b.emulatedMemory(ctx, starts, "many", "", b.many)
+	b.emulatedMemory(ctx, kinds[0], "boots", "boots, ", max(b.many/4, 1))
+	b.emulatedMemory(ctx, kinds[5], "virtiofs", "with virtiofs, ", max(b.many/4, 1))
 }
 
 // endPool ends the machines that wait.
@@ -171,8 +174,8 @@ func (b *bench) emulatedStart(ctx context.Context, r *runtime, key, title string
 	b.out.add(key+"_boot", title+", agent answers", "ms", false, boot)
 }
 
-// emulatedMemory measures idle machines that start from one saved machine.
-func (b *bench) emulatedMemory(ctx context.Context, r *runtime, key string, n int) {
+// emulatedMemory measures idle machines with a container.
+func (b *bench) emulatedMemory(ctx context.Context, r *runtime, key, how string, n int) {
 	b.progress("%s: memory of %d", b.kind(), n)
 	var ids []string
 	defer func() {
@@ -194,5 +197,5 @@ func (b *bench) emulatedMemory(ctx context.Context, r *runtime, key string, n in
 		b.failed(ctx, b.kind()+" memory", r, err)
 		return
 	}
-	b.memoryRows(key, fmt.Sprintf("with a container that sleeps, each of %d", n), u, n)
+	b.memoryRows(key, fmt.Sprintf("%swith a container that sleeps, each of %d", how, n), u, n)
 }

@@ -23,6 +23,7 @@ var fileFigures = []figure{
 	{"write_fsync_mbs", "write + fsync", "MB/s", true},
 	{"read_mbs", "read 64 KiB blocks", "MB/s", true},
 	{"smallfiles_ms", "2000 small files: create, stat, read", "ms", false},
+	{"stat_us", "stat of one of them", "µs", false},
 }
 
 // micro runs the probe in turn on the host and in a container of every runtime.

@@ -57,9 +57,10 @@ func TestParseProbe(t *testing.T) {
 {"name":"write_fsync_mbs","value":1600}
 {"name":"read_mbs","value":8000}
 {"name":"smallfiles_ms","value":120}
+{"name":"stat_us","value":1.2}
 `
 	got, err := parseProbe([]byte(out), len(microFigures))
-	if err != nil || got["read_mbs"] != 8000 || len(got) != 7 {
+	if err != nil || got["read_mbs"] != 8000 || len(got) != 8 {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if got, err := parseProbe([]byte(out[:60]), len(microFigures)); err == nil || len(got) != 1 {

@@ -177,16 +177,19 @@ func smallFiles(emit func(string, float64), dir string, n int) error {
 			return err
 		}
 	}
+	before := time.Now()
 	for i := range n {
 		if _, err := os.Stat(name(i)); err != nil {
 			return err
 		}
 	}
+	stat := time.Since(before)
 	for i := range n {
 		if _, err := os.ReadFile(name(i)); err != nil {
 			return err
 		}
 	}
 	emit("smallfiles_ms", time.Since(begin).Seconds()*1e3)
+	emit("stat_us", stat.Seconds()*1e6/float64(n))
 	return nil
 }
