@@ -123,7 +123,7 @@ func (s *Sandbox) take(o *Options) (err error) {
 		o.Machine.NICs = nics(o.Network)
 	}
 	s.Capabilities = o.Capabilities
-	s.size.begin(o.Capabilities, o.Machine)
+	s.size.begin(o.Capabilities, o.Machine, o.Limits)
 	s.disks.begin(o.Machine.Disks)
 	s.timings.Prepare = ms(time.Since(begin))
 	return nil

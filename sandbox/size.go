@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"sync"
@@ -19,6 +20,8 @@ const GuestMiB = 64
 type Demand struct {
 	MemoryMiB int
 	CPUs      float64
+	// Host is what the host's cgroup lets a machine with only this container have of its CPUs.
+	Host jail.Limits
 }
 
 // size is how large the machine is, and what decides that.
@@ -31,11 +34,12 @@ type size struct {
 	memory  int
 	vcpus   int // none is taken away: one that is idle costs nothing
 	demands map[string]Demand
+	host    jail.Limits // CPU limits of the cgroup
 	again   *time.Timer // when the guest is asked for memory that it keeps
 }
 
-func (z *size) begin(caps vm.Capabilities, s vm.Spec) {
-	z.caps, z.demands = caps, map[string]Demand{}
+func (z *size) begin(caps vm.Capabilities, s vm.Spec, host jail.Limits) {
+	z.caps, z.demands, z.host = caps, map[string]Demand{}, cpuLimits(host)
 	z.first, z.memory, z.vcpus = s.MemoryMiB, s.MemoryMiB, s.VCPUs
 }
 
@@ -59,6 +63,39 @@ func (z *size) wantedVCPUs() int {
 		sum += d.CPUs
 	}
 	return min(max(z.vcpus, int(math.Ceil(sum))), z.caps.MaxVCPUs)
+}
+
+// cpuLimits are the limits that are about CPUs.
+func cpuLimits(l jail.Limits) jail.Limits {
+	return jail.Limits{CPUQuota: l.CPUQuota, CPUPeriod: l.CPUPeriod, CPUShares: l.CPUShares}
+}
+
+// usualPeriod of a CPU quota, in microseconds, and usualShares: the kernel's.
+const (
+	usualPeriod = 100000
+	usualShares = 1024
+)
+
+// wantedHost is what the demands together may have of the host's CPUs: a container
+// without a limit needs a machine without one.
+func (z *size) wantedHost() jail.Limits {
+	var all jail.Limits
+	quota := 0.0
+	for _, d := range z.demands {
+		if len(z.demands) == 1 {
+			return cpuLimits(d.Host)
+		}
+		if d.Host.CPUQuota <= 0 {
+			quota = math.Inf(1)
+		} else {
+			quota += float64(d.Host.CPUQuota) / float64(d.Host.CPUPeriod)
+		}
+		all.CPUShares += cmp.Or(d.Host.CPUShares, usualShares)
+	}
+	if !math.IsInf(quota, 1) {
+		all.CPUQuota, all.CPUPeriod = int64(quota*usualPeriod), usualPeriod
+	}
+	return all
 }
 
 // pageCost is how much memory that is added describes itself with: 64 bytes for each
@@ -100,6 +137,9 @@ func (s *Sandbox) Fit(ctx context.Context, id string, d *Demand) error {
 	err := s.fitMemory(ctx)
 	if err == nil {
 		err = s.fitVCPUs(ctx)
+	}
+	if err == nil {
+		err = s.fitHost()
 		s.shrinkLater(shrinkPause)
 	}
 	if err != nil {
@@ -153,6 +193,20 @@ func (s *Sandbox) fitVCPUs(ctx context.Context) error {
 		return &SizeError{Processors: true, Err: err}
 	}
 	z.vcpus = want
+	return nil
+}
+
+// fitHost lets the machine have of the host's CPUs what its containers may use.
+func (s *Sandbox) fitHost() error {
+	z := &s.size
+	want := z.wantedHost()
+	if s.cgroup == nil || len(z.demands) == 0 || want == z.host {
+		return nil
+	}
+	if err := s.cgroup.SetCPU(want); err != nil {
+		return &SizeError{Processors: true, Err: err}
+	}
+	z.host = want
 	return nil
 }
 
@@ -241,12 +295,4 @@ func (s *Sandbox) VCPUs() int {
 	s.size.mu.Lock()
 	defer s.size.mu.Unlock()
 	return s.size.vcpus
-}
-
-// LimitCPU sets the CPU limits of the machine on the host.
-func (s *Sandbox) LimitCPU(l jail.Limits) error {
-	if s.cgroup == nil {
-		return nil
-	}
-	return s.cgroup.SetCPU(l)
 }

@@ -9,6 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"kata/agent/api"
+	"kata/jail"
 	"kata/oci"
 	"kata/sandbox"
 	"kata/sandbox/compile"
@@ -53,18 +54,13 @@ func (o *owner) update(ctx context.Context, change *specs.LinuxResources) error 
 			return err
 		}
 	}
-	if o.first {
-		if err := o.sb.LimitCPU(after.Limits); err != nil {
-			return err
-		}
-	}
 	o.resources = merged
 	return nil
 }
 
 // demand is what a container asks of its machine.
-func demand(memoryMiB int, cpus float64) *sandbox.Demand {
-	return &sandbox.Demand{MemoryMiB: memoryMiB, CPUs: cpus}
+func demand(memoryMiB int, cpus float64, host jail.Limits) *sandbox.Demand {
+	return &sandbox.Demand{MemoryMiB: memoryMiB, CPUs: cpus, Host: host}
 }
 
 // tooLarge names the limit for which the machine could not be made large enough.
@@ -78,17 +74,21 @@ func tooLarge(err error) error {
 // resize has the machine be large enough before a container's limits change, and no
 // larger than it must afterwards.
 func (o *owner) resize(ctx context.Context, before, after *compile.Resources, change func() error) error {
-	if err := o.sb.Fit(ctx, o.id, demand(max(before.MemoryMiB, after.MemoryMiB), after.CPUs)); err != nil {
+	if err := o.sb.Fit(ctx, o.id, demand(max(before.MemoryMiB, after.MemoryMiB), after.CPUs, after.Limits)); err != nil {
 		return tooLarge(err)
 	}
 	err := o.fits(after)
 	if err == nil {
 		err = change()
 	}
-	if err != nil || after.MemoryMiB == 0 { // no limit is no reason for a smaller machine
+	if err != nil {
 		after = before
 	}
-	_ = o.sb.Fit(ctx, o.id, demand(after.MemoryMiB, after.CPUs)) // what it does not give back, it keeps
+	memory := after.MemoryMiB
+	if memory == 0 { // no limit is no reason for a smaller machine
+		memory = before.MemoryMiB
+	}
+	_ = o.sb.Fit(ctx, o.id, demand(memory, after.CPUs, after.Limits)) // what it does not give back, it keeps
 	return err
 }
 

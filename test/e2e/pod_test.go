@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -191,4 +192,33 @@ func TestAnnotatedSandbox(t *testing.T) {
 		s.Annotations = map[string]string{"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": first}
 	})
 	equal(t, "sandbox", h.state(second).Kata.Sandbox, first)
+}
+
+// On the host a machine may have as much of the CPUs as its containers together.
+func TestHostCPUOfAPod(t *testing.T) {
+	h := newHost(t)
+	cpu := func(quota int64) edit {
+		return resources(specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: &quota, Period: new(uint64(50000))}})
+	}
+	first := h.start(cpu(25000))
+	quota := func(want ...string) {
+		t.Helper()
+		if got := h.hostFile(first, "cpu.max", "cpu.cfs_quota_us"); !slices.Contains(want, got) {
+			t.Errorf("the host's CPU quota is %s, want %v", got, want)
+		}
+	}
+	quota("25000 50000", "25000")
+	join := func(edits ...edit) string {
+		return h.start(append(edits, sharing(h.state(first).PID, specs.NetworkNamespace))...)
+	}
+	second := join(cpu(12500))
+	quota("75000 100000", "75000")
+	third := join()
+	quota("max 100000", "-1")
+	h.must("delete", "--force", third)
+	quota("75000 100000", "75000")
+	h.must("update", "--cpu-quota", "25000", second)
+	quota("100000 100000", "100000")
+	h.must("delete", "--force", second)
+	quota("25000 50000", "25000")
 }
