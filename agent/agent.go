@@ -32,6 +32,7 @@ type agent struct {
 	uptime  time.Duration // of the guest, when Run was called
 
 	ready   chan struct{} // closed when the late mounts are there
+	rescan  string        // what to write to for the kernel to look for devices that came; "" if it does by itself
 	bootErr error         // why they are not
 
 	mu         sync.Mutex
@@ -63,6 +64,7 @@ func Run() error {
 	if err != nil {
 		return err
 	}
+	a.rescan = parameter(string(cmdline), "rescan", "")
 	saved := parameter(string(cmdline), "template", "") != ""
 	if saved {
 		a.lateBoot() // once, for all machines that start from this one

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -93,11 +94,36 @@ func (a *agent) sandbox(req *api.SandboxRequest) (*api.Empty, error) {
 		return nil, fmt.Errorf("host name: %w", err)
 	}
 	if m := req.Share; m != nil {
-		if err := unix.Mount(m.Source, api.ShareDir, m.Type, uintptr(m.Flags), m.Data); err != nil {
+		if err := a.mountShare(m, req.ShareLate); err != nil {
 			return nil, fmt.Errorf("share: %w", err)
 		}
 	}
 	return &api.Empty{}, nil
+}
+
+// How the device of a share is waited for that comes while the machine runs.
+const (
+	shareTime = 10 * time.Second
+	sharePoll = 2 * time.Millisecond
+)
+
+// mountShare mounts what the host shares. A file system whose device the kernel does not
+// know is EINVAL.
+func (a *agent) mountShare(m *api.Mount, late bool) error {
+	for begin := time.Now(); ; time.Sleep(sharePoll) {
+		if late && a.rescan != "" {
+			if err := os.WriteFile(a.rescan, []byte("1"), 0); err != nil {
+				return err
+			}
+		}
+		err := unix.Mount(m.Source, api.ShareDir, m.Type, uintptr(m.Flags), m.Data)
+		if !late || !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+		if time.Since(begin) > shareTime {
+			return fmt.Errorf("no device for it within %v: %w", shareTime, err)
+		}
+	}
 }
 
 // addEntropy credits the guest's random generator with what the host gave, and

@@ -109,6 +109,11 @@ func (o *order) carryOut() (pid int, err error) {
 			return 0, fmt.Errorf("personality: %w", e)
 		}
 	}
+	if o.Copied {
+		if o.Substitute, err = inMemory(o.Substitute); err != nil {
+			return 0, fmt.Errorf("copy a file into memory: %w", err)
+		}
+	}
 	if err := dropCapabilities(o.Capabilities); err != nil {
 		return 0, fmt.Errorf("drop capabilities: %w", err)
 	}

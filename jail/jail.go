@@ -75,6 +75,8 @@ type Config struct {
 	// writing what it only maps for itself: the file can be open for reading, and
 	// the process has no way to change it. Needs Linux 5.14.
 	Substitute *os.File
+	// Copied has it get a copy of Substitute instead, in memory that is its own to write.
+	Copied bool
 	// FixedAddresses turns address space randomization off.
 	FixedAddresses bool
 }
@@ -115,6 +117,7 @@ type order struct {
 	Args, Env      []string
 	Files          []int
 	Substitute     int // 0 is none
+	Copied         bool
 	CPUs           []int
 	CgroupTasks    []string
 	Capabilities   []int
@@ -162,7 +165,7 @@ func Start(c *Config) (*Process, error) {
 		files = append(files, f)
 	}
 	if c.Substitute != nil {
-		o.Substitute = len(files)
+		o.Substitute, o.Copied = len(files), c.Copied
 		files = append(files, c.Substitute)
 	}
 	attr := &os.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: namespaces()}

@@ -181,7 +181,7 @@ func (s *Sandbox) prepare(ctx context.Context, hostname string) error {
 	}
 	share := s.machine.GuestShare()
 	err := s.agent.Sandbox(ctx, &api.SandboxRequest{TimeNs: time.Now().UnixNano(), Entropy: entropy, Hostname: hostname,
-		Share: &api.Mount{Source: share.Source, Type: share.Type, Data: share.Data, Flags: share.Flags}})
+		Share: &api.Mount{Source: share.Source, Type: share.Type, Data: share.Data, Flags: share.Flags}, ShareLate: share.Late})
 	if err != nil {
 		return s.bootError(ctx, vm.PhaseAgent, err)
 	}

@@ -298,6 +298,8 @@ type GuestMount struct {
 	// Below says that a directory of the share can be mounted by itself, with its
 	// path appended to Data, as a file system with inodes of its own.
 	Below bool
+	// Late says that the guest has its device only soon after the machine's start.
+	Late bool
 }
 
 // Phase is a part of a machine's start.

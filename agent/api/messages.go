@@ -45,6 +45,8 @@ type SandboxRequest struct {
 	Hostname string `pb:"3"`
 	// Share is how the guest mounts what the host shares; it appears at ShareDir.
 	Share *Mount `pb:"4"`
+	// ShareLate says that its device may come only now: the guest waits for it.
+	ShareLate bool `pb:"5"`
 }
 
 // ShareDir is where the host's shared directories appear in the guest.

@@ -30,10 +30,11 @@ func (b *bench) emulated(ctx context.Context) {
 	if i < 0 {
 		return
 	}
-	const boots = "template = false"
+	const boots, virtiofs = "template = false", "share = \"virtiofs\""
 	var kinds []*runtime
 	for _, m := range []machines{{name: "boots", qemu: boots}, {name: "template"}, {name: "pool", pool: poolSize},
-		{name: "boots2", cpus: 2, qemu: boots}, {name: "template2", cpus: 2}, {name: "virtiofs", qemu: "share = \"virtiofs\""}} {
+		{name: "boots2", cpus: 2, qemu: boots}, {name: "template2", cpus: 2},
+		{name: "virtiofs-boots", qemu: boots + "\n" + virtiofs}, {name: "virtiofs", qemu: virtiofs}} {
 		r, err := b.emulator(b.runtimes[i], m)
 		if err != nil {
 			b.out.note("%s: %v", b.kind(), err)
@@ -49,7 +50,8 @@ func (b *bench) emulated(ctx context.Context) {
 		b.emulatedStart(ctx, kinds[3], "boots2", "2 processors, boots", max(b.n/4, 1), nil)
 		b.emulatedStart(ctx, kinds[4], "template2", "2 processors, from a template", max(b.n/2, 1), nil)
 	}
-	b.emulatedStart(ctx, kinds[5], "virtiofs", "with virtiofs, boots", max(b.n/4, 1), nil)
+	b.emulatedStart(ctx, kinds[5], "virtiofs_boots", "with virtiofs, boots", max(b.n/4, 1), nil)
+	b.emulatedStart(ctx, kinds[6], "virtiofs", "with virtiofs, from a template", b.n, nil)
 	b.endPool(ctx, b.runtimes[i])
 	b.idleMemory(ctx, b.runtimes[i], "1", 1)
 	b.idleMemory(ctx, b.runtimes[i], "many", b.many)
@@ -60,7 +62,8 @@ func (b *bench) emulated(ctx context.Context) {
 	b.emulatedMemory(ctx, starts, "1", "", 1)
 	b.emulatedMemory(ctx, starts, "many", "", b.many)
 	b.emulatedMemory(ctx, kinds[0], "boots", "boots, ", max(b.many/4, 1))
-	b.emulatedMemory(ctx, kinds[5], "virtiofs", "with virtiofs, ", max(b.many/4, 1))
+	b.emulatedMemory(ctx, kinds[5], "virtiofs_boots", "with virtiofs, boots, ", max(b.many/4, 1))
+	b.emulatedMemory(ctx, kinds[6], "virtiofs", "with virtiofs, ", b.many)
 }
 
 // endPool ends the machines that wait.

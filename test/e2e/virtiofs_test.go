@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 const shareByVirtiofs = "share = \"virtiofs\"\n"
@@ -173,11 +175,28 @@ func TestVirtiofsPool(t *testing.T) {
 	h.wantNothing()
 }
 
-// TestVirtiofsTemplates: none can be saved, which is said where one is asked for.
+// TestVirtiofsTemplates: what is saved before is what containers start from. It is none for
+// machines without a daemon.
 func TestVirtiofsTemplates(t *testing.T) {
 	h := newHost(t)
-	h.virtiofs()
-	if r := h.template("create"); r.code != 1 || !strings.Contains(r.stderr, "virtiofs") || !strings.Contains(r.stderr, "9p") {
-		t.Error(r)
+	h.flags = append(h.flags, "--hypervisor", "qemu")
+	settings := fmt.Sprintf("[qemu]\naccelerator = \"tcg\"\ntemplate_dir = %q\n", filepath.Join(t.TempDir(), "machines"))
+	h.withConfig(settings + shareByVirtiofs)
+	r := h.template("create", "--memory", "100m")
+	if ids := strings.Fields(r.stdout); r.code != 0 || len(ids) != 2 {
+		t.Fatalf("want two ids; %s", r)
+	}
+	limited := resources(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: new(int64(100 << 20))}})
+	if r := h.run(3, bundle(t, script("exit 3"), limited)); r.stderr != "" {
+		t.Errorf("want nothing on stderr; %s", r)
+	}
+	saved := h.templates()
+	if len(saved) != 2 || !strings.HasSuffix(saved[0].Name, "shares by virtiofs") {
+		t.Errorf("want the two templates and no other: %+v", saved)
+	}
+	h.withConfig(settings)
+	h.run(3, bundle(t, script("exit 3"), limited))
+	if now := h.templates(); len(now) != 3 {
+		t.Errorf("want one more for a machine without a daemon: %+v", now)
 	}
 }

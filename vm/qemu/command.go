@@ -32,10 +32,10 @@ const (
 
 // commandLine is QEMU's. khz is the frequency that an emulated processor's clock has.
 func (t *target) commandLine(s vm.Spec, accel accelerator, k kind, khz int64) []string {
-	args := append([]string{binaryPath, "-name", s.Name}, t.machineArgs(s, accel)...)
-	if k == single {
+	args := append([]string{binaryPath, "-name", s.Name}, t.machineArgs(s, accel, k)...)
+	if k == single || byVirtiofs(s.Options) {
 		// What the guest frees goes back to the host. QEMU does that to the file that
-		// memory is in, too, which other machines may have in common.
+		// memory is in, too, which other machines may have in common, unless a daemon has it.
 		args = append(args, "-device", t.virtio("balloon", "free-page-reporting=on"))
 	}
 	if k != clone {
@@ -45,10 +45,12 @@ func (t *target) commandLine(s vm.Spec, accel accelerator, k kind, khz int64) []
 		return append(args, t.diskArgs(s, diskFD(s, t.carries(s, accel)))...)
 	}
 	// The original writes its memory to the file; a clone reads it there, and writes
-	// to pages of its own.
+	// to pages of its own, or has a copy that a daemon has mapped, too.
 	share := "on"
 	if k == clone {
-		share = "off"
+		if !byVirtiofs(s.Options) {
+			share = "off"
+		}
 		args = append(args, "-incoming", "defer")
 	}
 	return append(args, "-machine", "memory-backend=memory",
@@ -69,9 +71,13 @@ func (t *target) modern() string {
 }
 
 // machineArgs are the machine itself, the same for an original and its clones.
-func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
+func (t *target) machineArgs(s vm.Spec, accel accelerator, k kind) []string {
+	properties := t.properties
+	if sharesLate(s, k) {
+		properties += t.late.properties
+	}
 	args := []string{
-		"-machine", t.name + t.properties, "-cpu", t.cpu(accel),
+		"-machine", t.name + properties, "-cpu", t.cpu(accel),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 		"-L", firmwarePath,
@@ -83,7 +89,7 @@ func (t *target) machineArgs(s vm.Spec, accel accelerator) []string {
 		"-object", "rng-builtin,id=random", "-device", t.virtio("rng", "rng=random"),
 	}
 	c := t.carries(s, accel)
-	args = append(args, t.shareArgs(s, c)...)
+	args = append(args, t.shareArgs(s, c, k)...)
 	args = append(args, t.memoryArgs(s)...)
 	args = append(args, t.cpuArgs(s)...)
 	if accel == kvm {
@@ -106,6 +112,11 @@ func (t *target) kernelLine(s vm.Spec, accel accelerator, k kind, khz int64) str
 		// Sized for a container, as for UML.
 		"dhash_entries=8192", "ihash_entries=4096", "thash_entries=1024", "uhash_entries=256",
 		"kata.channel=/dev/vport0p1")
+	if late := t.late; late != nil && late.without != "" && !sharesLate(s, k) {
+		line = append(line, late.without)
+	} else if late != nil && late.rescan != "" && sharesLate(s, k) {
+		line = append(line, "kata.rescan="+late.rescan)
+	}
 	if k == original {
 		line = append(line, "kata.template=1")
 	}

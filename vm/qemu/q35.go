@@ -14,4 +14,5 @@ var q35 = &target{
 	// it can go again.
 	line:  []string{"console=ttyS0", "memhp_default_state=online", "memory_hotplug.online_policy=auto-movable"},
 	noROM: ",romfile=", told: true,
+	late: &latePort{device: "pcie-root-port,id=" + latePortName + ",bus=pcie.0,addr=1d.0,chassis=100"},
 }

@@ -144,7 +144,7 @@ func (Driver) Inspect(options map[string]string) error {
 func (Driver) Start(ctx context.Context, s vm.Spec) (vm.Machine, error) {
 	var m *machine
 	var err error
-	if from := store(s.Options); from != nil && saves(s) {
+	if from := store(s.Options); from != nil && saves(s) == nil {
 		m, err = startSaved(ctx, s, from)
 	} else {
 		m, err = start(s)

@@ -3,6 +3,7 @@ package qemu
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"kata/check"
@@ -19,6 +20,9 @@ const (
 
 // shareTag is the name by which the guest mounts the shares.
 const shareTag = "share"
+
+// shareQueue is how many requests can be under way.
+const shareQueue = 1024
 
 func byVirtiofs(options map[string]string) bool { return options["share"] == virtiofs }
 
@@ -40,12 +44,19 @@ func daemon(options map[string]string) (*virtiofsd.Program, error) {
 
 // shareArgs are the device, and what is behind it. The daemon reads and writes the
 // guest's memory.
-func (t *target) shareArgs(s vm.Spec, c carrier) []string {
+func (t *target) shareArgs(s vm.Spec, c carrier, k kind) []string {
+	if sharesLate(s, k) {
+		args := []string{"-device", t.late.device}
+		if k == clone {
+			args = append(args, "-chardev", fmt.Sprintf("socket,id=share,fd=%d", lastFD(s, c)+1))
+		}
+		return args
+	}
 	if byVirtiofs(s.Options) {
 		return []string{
 			"-object", fmt.Sprintf("memory-backend-memfd,id=memory,share=on,size=%dM", s.MemoryMiB), "-machine", "memory-backend=memory",
 			"-chardev", fmt.Sprintf("socket,id=share,fd=%d", lastFD(s, c)),
-			"-device", "vhost-user-fs" + t.modern() + ",chardev=share,queue-size=1024,tag=" + shareTag,
+			"-device", fmt.Sprintf("vhost-user-fs%s,chardev=share,queue-size=%d,tag=%s", t.modern(), shareQueue, shareTag),
 			// The daemon knows no virtio before version 1.
 			"-global", "virtio-mmio.force-legacy=off",
 		}
@@ -57,9 +68,39 @@ func (t *target) shareArgs(s vm.Spec, c carrier) []string {
 	}
 }
 
+// sharesLate says that the device for the shares comes when the machine runs: QEMU saves
+// none that has a daemon behind it, nor starts one from a saved machine.
+func sharesLate(s vm.Spec, k kind) bool { return k != single && byVirtiofs(s.Options) }
+
+// addShareDevice gives the device to a machine that has started from a saved one.
+func (m *machine) addShareDevice() error {
+	for begin := time.Now(); ; time.Sleep(savePoll) {
+		var st struct {
+			Running bool `json:"running"`
+		}
+		if err := m.monitor.run("query-status", nil, &st); err != nil {
+			return err
+		}
+		if st.Running {
+			break
+		}
+		if time.Since(begin) > monitorTime {
+			return errors.New("the machine does not run")
+		}
+	}
+	return m.monitor.run("device_add", map[string]any{"driver": "vhost-user-fs-pci", "bus": latePortName,
+		"chardev": "share", "queue-size": shareQueue, "tag": shareTag}, nil)
+}
+
 // bootWithDaemon is boot for a machine whose shares a daemon serves: one does not run
 // without the other.
 func (t *target) bootWithDaemon(s vm.Spec, accel accelerator, cfg *jail.Config) (*machine, error) {
+	m := &machine{target: t, carrier: t.carries(s, accel)}
+	return m.withDaemon(s, func(conn *os.File) (*machine, error) { return m.boot(s, cfg, conn) })
+}
+
+// withDaemon starts a machine and the daemon that it is connected with.
+func (m *machine) withDaemon(s vm.Spec, start func(conn *os.File) (*machine, error)) (*machine, error) {
 	p, err := daemon(s.Options)
 	if err != nil {
 		return nil, prepareError(err)
@@ -69,8 +110,8 @@ func (t *target) bootWithDaemon(s vm.Spec, accel accelerator, cfg *jail.Config) 
 		return nil, &vm.BootError{Phase: vm.PhaseVMM, Cause: err}
 	}
 	defer conn.Close()
-	m, err := (&machine{target: t, carrier: t.carries(s, accel), daemon: d, gone: make(chan struct{})}).boot(s, cfg, conn)
-	if err != nil {
+	m.daemon, m.gone = d, make(chan struct{})
+	if _, err := start(conn); err != nil {
 		d.Kill()
 		<-d.Done()
 		return nil, err
@@ -103,6 +144,19 @@ func (m *machine) bind() {
 	m.daemon.Kill()
 	<-m.Process.Done()
 	<-m.daemon.Done()
+}
+
+// daemonEnded says that QEMU was left alone by the daemon, whose end is said elsewhere.
+func (m *machine) daemonEnded() bool {
+	if m.daemon == nil {
+		return false
+	}
+	select {
+	case <-m.daemon.Done():
+		return true
+	case <-time.After(endGrace):
+		return false
+	}
 }
 
 // Done implements vm.Machine.
@@ -144,7 +198,7 @@ func (m *machine) SetCPUs(cpus []int) error {
 // containers change them. The daemon says the same to the guest itself.
 func (m *machine) GuestShare() vm.GuestMount {
 	if m.daemon != nil {
-		return vm.GuestMount{Source: shareTag, Type: virtiofsd.FSType}
+		return vm.GuestMount{Source: shareTag, Type: virtiofsd.FSType, Late: m.template != nil}
 	}
 	return vm.GuestMount{Source: shareTag, Type: "9p",
 		Data: "trans=virtio,version=9p2000.L,msize=512000,access=client,cache=mmap"}

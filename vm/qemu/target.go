@@ -36,12 +36,28 @@ type target struct {
 	noROM string
 	// hot says that the machine can get more memory and processors while it runs.
 	hot bool
+	// late is how the device for shares comes while the machine runs; nil where none can.
+	late *latePort
 	// first puts a virtio device where the kernel finds it before all others: the
 	// channel's name has its number.
 	first string
 	// told says that the kernel must be told how fast an emulated processor's clock is.
 	told bool
 }
+
+// latePort is where a device can come.
+type latePort struct {
+	device string // the port itself, whose name is latePortName
+	// properties are those that the machine type has on top, with PCI Express, and without
+	// tells the kernel of a machine that has none.
+	properties, without string
+	// rescan is the guest's file that has its kernel look whether the device is there, ""
+	// if it finds out by itself.
+	rescan string
+}
+
+// latePortName is the port's name for QEMU.
+const latePortName = "late"
 
 // targets are all of them; the first of an architecture is the usual one.
 var targets = []*target{microvm, q35, virt}
@@ -54,7 +70,11 @@ var microvm = &target{
 	// ACPI lets the guest switch itself off; PIT and PIC are its clock before it
 	// knows a better one.
 	properties: ",acpi=on,pit=on,pic=on,rtc=on,isa-serial=on", emulated: "max",
-	line: []string{"console=ttyS0", "pci=off"}, told: true,
+	line: []string{"console=ttyS0"}, told: true,
+	// The port has no switch: what is there can be used at once. The kernel, which asks the
+	// firmware's tables whether it may watch ports, and may not, looks when it is told to.
+	late: &latePort{device: "pcie-root-port,id=" + latePortName + ",bus=pcie.0,addr=1.0,chassis=1,power_controller_present=off",
+		properties: ",pcie=on", without: "pci=off", rescan: "/sys/bus/pci/devices/0000:00:01.0/pci_bus/0000:01/rescan"},
 }
 
 var virt = &target{

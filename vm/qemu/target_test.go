@@ -170,3 +170,29 @@ func TestCommandLines(t *testing.T) {
 		}
 	}
 }
+
+// TestSaves: which machines are saved, and how that of an original differs.
+func TestSaves(t *testing.T) {
+	daemon := map[string]string{"share": virtiofs}
+	for _, tt := range []struct {
+		spec vm.Spec
+		want string
+	}{
+		{vm.Spec{Arch: "amd64"}, ""}, {vm.Spec{Arch: "amd64", Options: daemon}, ""}, {vm.Spec{Arch: "arm64"}, ""},
+		{vm.Spec{Arch: "amd64", Options: map[string]string{"share": virtiofs, "machine": q35.name}}, ""},
+		{vm.Spec{Arch: "arm64", Options: daemon}, "virt with share = "}, {vm.Spec{Arch: "amd64", Disks: make([]vm.Disk, 1)}, "disks"},
+	} {
+		if err := saves(tt.spec); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: %v, want %q", tt.spec, err, tt.want)
+		}
+	}
+	s := vm.Spec{Name: "x", MemoryMiB: 128, VCPUs: 1, Options: daemon}
+	for _, target := range []*target{microvm, q35} {
+		for k, want := range map[kind][2]bool{single: {true, false}, original: {false, true}, clone: {false, true}} {
+			args := strings.Join(target.commandLine(s, tcg, k, 1234), " ")
+			if got := [2]bool{strings.Contains(args, "vhost-user-fs"), strings.Contains(args, target.late.device)}; got != want {
+				t.Errorf("%s, %v: device and port are there: %v, want %v", target.name, k, got, want)
+			}
+		}
+	}
+}

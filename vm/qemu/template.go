@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 
@@ -19,11 +20,8 @@ func (Driver) Templates(options map[string]string) *template.Store {
 
 // SaveTemplate implements vm.Templated.
 func (d Driver) SaveTemplate(ctx context.Context, s vm.Spec) (string, error) {
-	switch {
-	case byVirtiofs(s.Options):
-		return "", errors.New("qemu: machines with share = \"virtiofs\" cannot be saved: the daemon that serves their files has their memory, too, which therefore cannot be copied on write; share = \"9p\" in [qemu] can")
-	case !saves(s):
-		return "", errors.New("qemu: a machine with disks cannot be saved")
+	if err := saves(s); err != nil {
+		return "", fmt.Errorf("qemu: %w", err)
 	}
 	if !jail.CanSubstitute() {
 		return "", errors.New("qemu: machines start from saved ones where the host has Linux 5.14 or newer")
@@ -60,8 +58,12 @@ func recipe(ctx context.Context, t *target, s vm.Spec, accel accelerator) *templ
 	for i := range s.NICs {
 		s.NICs[i].Socket, s.NICs[i].Namespace = nil, nil
 	}
+	name := fmt.Sprintf("%s %s for %s (%s), %d MiB, %d CPUs, %d network devices", Name, accel, t.arch, t.name, s.MemoryMiB, s.VCPUs, len(s.NICs))
+	if byVirtiofs(s.Options) {
+		name += ", shares by " + virtiofs
+	}
 	return &template.Recipe{
-		Name: fmt.Sprintf("%s %s for %s (%s), %d MiB, %d CPUs, %d network devices", Name, accel, t.arch, t.name, s.MemoryMiB, s.VCPUs, len(s.NICs)),
+		Name: name,
 		Key:  append(t.commandLine(s, accel, original, 0), t.program, s.Kernel, s.Agent),
 		Inputs: func() ([]template.Input, error) {
 			files, err := t.inputs(s, accel)
@@ -71,10 +73,18 @@ func recipe(ctx context.Context, t *target, s vm.Spec, accel accelerator) *templ
 	}
 }
 
-// saves says whether machines such as s start from templates: disks belong to one
-// machine, and could be of any number and kind; memory that a daemon sees, too, cannot be
-// copied on write.
-func saves(s vm.Spec) bool { return len(s.Disks) == 0 && !byVirtiofs(s.Options) }
+// saves says why machines such as s do not start from templates, nil if they do: disks
+// belong to one machine, and could be of any number and kind; a device that has a daemon
+// behind it cannot be saved, and not every machine type can be given one later.
+func saves(s vm.Spec) error {
+	if len(s.Disks) > 0 {
+		return errors.New("a machine with disks cannot be saved")
+	}
+	if t, err := targetOf(s.Arch, s.Options); err == nil && t.late == nil && byVirtiofs(s.Options) {
+		return fmt.Errorf("a machine of type %s with share = %q cannot be saved; one with share = %q in [qemu] can", t.name, virtiofs, ninep)
+	}
+	return nil
+}
 
 // startSaved starts a machine from its template, which is made if it is not there. A
 // machine that cannot be saved, for want of space or whatever else, boots: should it be
@@ -103,14 +113,20 @@ func startSaved(ctx context.Context, s vm.Spec, from *template.Store) (*machine,
 }
 
 // startClone starts a machine from a template.
-func startClone(target *target, s vm.Spec, accel accelerator, t *template.Template) (*machine, error) {
+func startClone(target *target, s vm.Spec, accel accelerator, t *template.Template) (_ *machine, err error) {
 	cfg := target.jailConfig(s, accel, clone, t.Inputs)
 	cfg.Substitute = t.MemoryFile
 	if s.Console != nil {
 		_, _ = s.Console.Write(t.Log)
 	}
 	m := &machine{target: target, carrier: target.carries(s, accel), greeted: t.Output, template: t.Check}
-	if _, err := m.run(s, cfg, t.StateFile); err != nil {
+	if byVirtiofs(s.Options) {
+		cfg.Copied = true
+		_, err = m.withDaemon(s, func(conn *os.File) (*machine, error) { return m.run(s, cfg, t.StateFile, conn) })
+	} else {
+		_, err = m.run(s, cfg, t.StateFile)
+	}
+	if err != nil {
 		return nil, err
 	}
 	go m.resume(lastFD(s, m.carrier))
@@ -123,7 +139,10 @@ func (m *machine) resume(fd int) {
 	if err == nil {
 		err = m.monitor.run("migrate-incoming", map[string]any{"uri": "fd:" + strconv.Itoa(fd)}, nil)
 	}
-	if err != nil {
+	if err == nil && m.daemon != nil {
+		err = m.addShareDevice()
+	}
+	if err != nil && !m.daemonEnded() {
 		err = fmt.Errorf("start from a template: %w", err)
 		m.failed.CompareAndSwap(nil, &err)
 		m.Kill()

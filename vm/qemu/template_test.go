@@ -30,7 +30,7 @@ func TestTemplates(t *testing.T) {
 }
 
 func TestClones(t *testing.T) {
-	vmtest.Clones(t, qemu.Driver{}, saved(t.TempDir()+"/template"), 50)
+	vmtest.Clones(t, qemu.Driver{}, saved(t.TempDir()+"/template"), 50, false)
 }
 
 // spec is a machine that starts from a template in dir.

@@ -26,10 +26,41 @@ func withVirtiofs(machine string) vmtest.Files {
 
 func TestVirtiofs(t *testing.T) { vmtest.Suite(t, qemu.Driver{}, withVirtiofs("microvm")) }
 
+// savedWithVirtiofs are machines that start from templates.
+func savedWithVirtiofs(t *testing.T, machine string) vmtest.Files {
+	f := withVirtiofs(machine)
+	f.Options["template"], f.Options["template_dir"] = "true", t.TempDir()+"/template"
+	return f
+}
+
+func TestVirtiofsTemplates(t *testing.T) {
+	vmtest.Suite(t, qemu.Driver{}, savedWithVirtiofs(t, "microvm"))
+}
+
+// TestVirtiofsClones: each has memory of its own, and the template's stays as it was.
+func TestVirtiofsClones(t *testing.T) {
+	for _, machine := range []string{"microvm", "q35"} {
+		t.Run(machine, func(t *testing.T) {
+			f := savedWithVirtiofs(t, machine)
+			vmtest.Clones(t, qemu.Driver{}, f, 4, true)
+			if list := ids(t, f.Options["template_dir"]); len(list) != 1 {
+				t.Errorf("good templates: %q", list)
+			}
+		})
+	}
+}
+
 func TestQ35Virtiofs(t *testing.T) { vmtest.Suite(t, qemu.Driver{}, withVirtiofs("q35")) }
 
 func TestVirtiofsReturnsMemory(t *testing.T) {
-	vmtest.ReturnsMemory(t, qemu.Driver{}, withVirtiofs("microvm"))
+	for name, f := range ways(t) {
+		t.Run(name, func(t *testing.T) { vmtest.ReturnsMemory(t, qemu.Driver{}, f) })
+	}
+}
+
+// ways are the two ways in which a machine starts.
+func ways(t *testing.T) map[string]vmtest.Files {
+	return map[string]vmtest.Files{"booted": withVirtiofs("microvm"), "from a template": savedWithVirtiofs(t, "microvm")}
 }
 
 // another puts a program in the place of the host's virtiofsd.
@@ -47,10 +78,9 @@ func another(t *testing.T, mode string) (path string) {
 	return path
 }
 
-// boot boots a machine with virtiofs.
-func boot(t *testing.T, patience time.Duration) (*sandbox.Sandbox, error) {
+// boot starts a machine with virtiofs.
+func boot(t *testing.T, f vmtest.Files, patience time.Duration) (*sandbox.Sandbox, error) {
 	t.Helper()
-	f := withVirtiofs("microvm")
 	caps, err := qemu.Driver{}.Probe(f.Options)
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +92,13 @@ func boot(t *testing.T, patience time.Duration) (*sandbox.Sandbox, error) {
 // TestDaemonEnds: a machine does not outlive the daemon that serves its files, and the
 // error says which of them ended first, and how.
 func TestDaemonEnds(t *testing.T) {
-	sb, err := boot(t, vmtest.Patience)
+	for name, f := range ways(t) {
+		t.Run(name, func(t *testing.T) { daemonEnds(t, f) })
+	}
+}
+
+func daemonEnds(t *testing.T, f vmtest.Files) {
+	sb, err := boot(t, f, vmtest.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +118,13 @@ func TestDaemonEnds(t *testing.T) {
 
 // TestMonitorEnds: that its daemon then ends, too, is no reason.
 func TestMonitorEnds(t *testing.T) {
-	sb, err := boot(t, vmtest.Patience)
+	for name, f := range ways(t) {
+		t.Run(name, func(t *testing.T) { monitorEnds(t, f) })
+	}
+}
+
+func monitorEnds(t *testing.T, f vmtest.Files) {
+	sb, err := boot(t, f, vmtest.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +144,13 @@ func TestMonitorEnds(t *testing.T) {
 // TestDaemonDoesNotStart: it ends at once, with a last word.
 func TestDaemonDoesNotStart(t *testing.T) {
 	another(t, "fail")
-	sb, err := boot(t, vmtest.Patience)
+	for name, f := range ways(t) {
+		t.Run(name, func(t *testing.T) { daemonFails(t, f) })
+	}
+}
+
+func daemonFails(t *testing.T, f vmtest.Files) {
+	sb, err := boot(t, f, vmtest.Patience)
 	if err == nil {
 		sb.Stop()
 	}
@@ -114,7 +162,19 @@ func TestDaemonDoesNotStart(t *testing.T) {
 // TestDaemonHangs: QEMU waits for it, and nobody for ever.
 func TestDaemonHangs(t *testing.T) {
 	another(t, "hang")
-	sb, err := boot(t, time.Second)
+	for name, f := range ways(t) {
+		t.Run(name, func(t *testing.T) { daemonHangs(t, f) })
+	}
+}
+
+func daemonHangs(t *testing.T, f vmtest.Files) {
+	if f.Options["template"] == "true" {
+		s := vm.Spec{Name: "virtiofs", Kernel: f.Kernel, Agent: f.Agent, MemoryMiB: 128, VCPUs: 1, Options: f.Options}
+		if _, err := (qemu.Driver{}).SaveTemplate(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sb, err := boot(t, f, time.Second)
 	if err == nil {
 		sb.Stop()
 	}
