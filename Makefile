@@ -64,7 +64,7 @@ guest-arm64: setup-build setup-arm64
 
 # QEMU with what machines need and no more. It is used where it is; else the
 # distribution's is.
-qemu: setup-qemu
+qemu: setup-build setup-qemu
 	$(call say,building QEMU)
 	mkdir -p bin/guest
 	program=$$(packaging/qemu/build.sh)
@@ -115,7 +115,7 @@ conformance-oci: setup-test all guest
 	programs=$$(test/conformance/build.sh)
 	bin/conformance-oci -programs "$$programs" 2>&1 | tee bin/conformance.log
 
-bench: setup-bench all guest
+bench: setup-bench all guest qemu
 	$(call say,measuring)
 	go run ./test/bench -json bin/bench.json -svg docs/bench.svg
 
