@@ -59,8 +59,9 @@ func TestFiftyAtOnce(t *testing.T) {
 	h.wantNothing()
 }
 
-// snapshot is what there is on a host that containers could have left behind.
-func snapshot(t *testing.T) map[string][]string {
+// snapshot is what there is on a host that the containers of h could have left behind.
+func (h *host) snapshot() map[string][]string {
+	t := h.t
 	t.Helper()
 	lines := func(file string) []string { return strings.Split(readFile(t, file), "\n") }
 	names := func(dir string) (list []string) {
@@ -78,7 +79,8 @@ func snapshot(t *testing.T) map[string][]string {
 		}
 	}
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
+		others := strings.Contains(path, "/kata/") && !strings.Contains(path, h.prefix)
+		if err == nil && d.IsDir() && !others {
 			s["cgroup"] = append(s["cgroup"], path)
 		}
 		return nil
@@ -102,7 +104,7 @@ func TestTwoHundredCycles(t *testing.T) {
 	h := newHost(t)
 	dir := bundle(t, script("echo hello; exit 3"))
 	h.run(3, dir) // the first may make what all share
-	before := snapshot(t)
+	before := h.snapshot()
 	var wg sync.WaitGroup
 	work := make(chan int)
 	for range 2 {
@@ -129,7 +131,7 @@ func TestTwoHundredCycles(t *testing.T) {
 	close(work)
 	wg.Wait()
 	h.wantNothing()
-	after := snapshot(t)
+	after := h.snapshot()
 	for kind, list := range after {
 		for _, thing := range list {
 			if !slices.Contains(before[kind], thing) {

@@ -43,7 +43,7 @@ func TestTemplateCommands(t *testing.T) {
 	h := newHost(t)
 	h.flags = append(h.flags, "--hypervisor", "qemu")
 	dir := filepath.Join(t.TempDir(), "machines")
-	h.withConfig("[qemu]\naccelerator = \"tcg\"\ntemplate_dir = \"" + dir + "\"\n")
+	h.withConfig("hypervisor = \"qemu\"\n[qemu]\naccelerator = \"tcg\"\ntemplate_dir = \"" + dir + "\"\n")
 	r := h.template("create", "--memory", "100m")
 	ids := strings.Fields(r.stdout)
 	if r.code != 0 || len(ids) != 2 {
@@ -107,13 +107,13 @@ func TestNoTemplate(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	h.withConfig("[qemu]\naccelerator = \"tcg\"\ntemplate_dir = \"" + dir + "\"\n")
+	h.withConfig("hypervisor = \"qemu\"\n[qemu]\naccelerator = \"tcg\"\ntemplate_dir = \"" + dir + "\"\n")
 	r := h.run(3, bundle(t, script("exit 3")))
 	contains(t, "stderr", r.stderr, "warning", "the machine boots", "chmod 700")
 	if r := h.template("create"); r.code != 1 || !strings.Contains(r.stderr, "chmod 700") {
 		t.Errorf("want an error; %s", r)
 	}
-	h.withConfig("[qemu]\naccelerator = \"tcg\"\ntemplate = false\ntemplate_dir = \"" + dir + "\"\n")
+	h.withConfig("hypervisor = \"qemu\"\n[qemu]\naccelerator = \"tcg\"\ntemplate = false\ntemplate_dir = \"" + dir + "\"\n")
 	if r := h.run(3, bundle(t, script("exit 3"))); r.stderr != "" {
 		t.Errorf("want nothing on stderr; %s", r)
 	}
