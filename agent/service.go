@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 	"unsafe"
 
@@ -55,22 +53,12 @@ func (a *agent) hello(req *api.HelloRequest) (*api.HelloResponse, error) {
 	if err := unix.Sysinfo(&si); err == nil {
 		resp.MemoryKiB = si.Totalram * uint64(si.Unit) / 1024
 	}
-	resp.RSSKiB = residentKiB()
+	// A file of /proc would say what it is now, and be much to translate for an emulator.
+	var ru unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &ru); err == nil {
+		resp.RSSKiB = uint64(ru.Maxrss)
+	}
 	return resp, nil
-}
-
-// residentKiB is the agent's resident memory (proc(5), statm).
-func residentKiB() uint64 {
-	b, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	f := strings.Fields(string(b)) // fmt reads it, too, but is much to translate for an emulator
-	if len(f) < 2 {
-		return 0
-	}
-	resident, _ := strconv.ParseUint(f[1], 10, 64)
-	return resident * uint64(os.Getpagesize()) / 1024
 }
 
 // sandbox prepares the guest for its containers.

@@ -29,7 +29,7 @@ type HelloResponse struct {
 	// UptimeNs is the time from the start of the guest's clock to the start of
 	// the agent's main function.
 	UptimeNs uint64 `pb:"3"`
-	// RSSKiB is the agent's resident memory.
+	// RSSKiB is the most resident memory that the agent has had.
 	RSSKiB uint64 `pb:"4"`
 	// MemoryKiB is what the guest's kernel calls MemTotal.
 	MemoryKiB uint64 `pb:"5"`
