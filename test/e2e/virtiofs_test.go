@@ -180,7 +180,7 @@ func TestVirtiofsPool(t *testing.T) {
 func TestVirtiofsTemplates(t *testing.T) {
 	h := newHost(t)
 	h.flags = append(h.flags, "--hypervisor", "qemu")
-	settings := fmt.Sprintf("[qemu]\naccelerator = \"tcg\"\ntemplate_dir = %q\n", filepath.Join(t.TempDir(), "machines"))
+	settings := fmt.Sprintf("hypervisor = \"qemu\"\n[qemu]\naccelerator = \"tcg\"\ntemplate_dir = %q\n", filepath.Join(t.TempDir(), "machines"))
 	h.withConfig(settings + shareByVirtiofs)
 	r := h.template("create", "--memory", "100m")
 	if ids := strings.Fields(r.stdout); r.code != 0 || len(ids) != 2 {
