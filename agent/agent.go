@@ -54,7 +54,6 @@ func Run() error {
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err == nil {
 		a.uptime = time.Duration(now.Nano())
 	}
-	// One that is in a system call of long does not hold up the other.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(memoryLimit)
 	if err := mountAll(earlyMounts); err != nil {

@@ -13,6 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// DefaultCPUPeriod of a CPU quota, in microseconds: the kernel's.
+const DefaultCPUPeriod = 100000
+
 // Limits of a cgroup; zero means no limit.
 type Limits struct {
 	MemoryBytes int64

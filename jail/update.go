@@ -31,7 +31,7 @@ func (c *Cgroup) SetMemory(bytes int64) error {
 func (c *Cgroup) SetCPU(l Limits) error {
 	period := l.CPUPeriod
 	if period == 0 {
-		period = 100000 // the kernel's
+		period = DefaultCPUPeriod
 	}
 	for _, s := range c.cpuSettings(l, period) {
 		if s.value == "" {

@@ -27,17 +27,14 @@ func within(t *testing.T, n *Namespace, f func() error) {
 	}
 }
 
-// The host's stack in the namespace hears nothing but what answers it.
-func TestQuiet(t *testing.T) {
-	pod, peer := pair(t)
-	list, err := pod.Interfaces()
-	if err != nil || len(list) != 1 {
-		t.Fatalf("%+v, %v", list, err)
-	}
+// served has the host's stack in the pod take connections, and returns what has the peer
+// try to make one.
+func served(t *testing.T, pod, peer *Namespace) (connect func(patience time.Duration) error) {
+	t.Helper()
 	var l net.Listener
 	within(t, pod, func() (err error) { l, err = net.Listen("tcp4", "10.1.0.2:80"); return err })
-	defer l.Close()
-	connect := func(patience time.Duration) error {
+	t.Cleanup(func() { l.Close() })
+	return func(patience time.Duration) error {
 		return peer.inside(func() error {
 			c, err := net.DialTimeout("tcp4", "10.1.0.2:80", patience)
 			if err == nil {
@@ -46,6 +43,16 @@ func TestQuiet(t *testing.T) {
 			return err
 		})
 	}
+}
+
+// The host's stack in the namespace hears nothing but what answers it.
+func TestQuiet(t *testing.T) {
+	pod, peer := pair(t)
+	list, err := pod.Interfaces()
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	connect := served(t, pod, peer)
 	if err := connect(time.Minute); err != nil {
 		t.Fatalf("before: %v", err)
 	}

@@ -136,18 +136,7 @@ func (t *Tap) sends(test *testing.T, peer *Namespace) {
 // to the machine. The end of all leaves nothing.
 func TestTapIsApart(t *testing.T) {
 	pod, peer, to, tap := tapped(t, true)
-	var l net.Listener
-	within(t, pod, func() (err error) { l, err = net.Listen("tcp4", "10.1.0.2:80"); return err })
-	defer l.Close()
-	connect := func(patience time.Duration) error {
-		return peer.inside(func() error {
-			c, err := net.DialTimeout("tcp4", "10.1.0.2:80", patience)
-			if err == nil {
-				c.Close()
-			}
-			return err
-		})
-	}
+	connect := served(t, pod, peer)
 	if err := connect(300 * time.Millisecond); err == nil {
 		t.Error("the host's stack takes a connection")
 	}

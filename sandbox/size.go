@@ -19,9 +19,16 @@ const GuestMiB = 64
 // Demand is what a container may use of its machine; 0 is no limit.
 type Demand struct {
 	MemoryMiB int
-	CPUs      float64
 	// Host is what the host's cgroup lets a machine with only this container have of its CPUs.
 	Host jail.Limits
+}
+
+// cpus is how many processors the limit on CPU time comes to, 0 without one.
+func (d *Demand) cpus() float64 {
+	if d.Host.CPUQuota <= 0 {
+		return 0
+	}
+	return float64(d.Host.CPUQuota) / float64(d.Host.CPUPeriod)
 }
 
 // size is how large the machine is, and what decides that.
@@ -60,7 +67,7 @@ func (z *size) wanted() int {
 func (z *size) wantedVCPUs() int {
 	sum := 0.0
 	for _, d := range z.demands {
-		sum += d.CPUs
+		sum += d.cpus()
 	}
 	return min(max(z.vcpus, int(math.Ceil(sum))), z.caps.MaxVCPUs)
 }
@@ -70,30 +77,23 @@ func cpuLimits(l jail.Limits) jail.Limits {
 	return jail.Limits{CPUQuota: l.CPUQuota, CPUPeriod: l.CPUPeriod, CPUShares: l.CPUShares}
 }
 
-// usualPeriod of a CPU quota, in microseconds, and usualShares: the kernel's.
-const (
-	usualPeriod = 100000
-	usualShares = 1024
-)
+// usualShares are the kernel's.
+const usualShares = 1024
 
 // wantedHost is what the demands together may have of the host's CPUs: a container
 // without a limit needs a machine without one.
 func (z *size) wantedHost() jail.Limits {
 	var all jail.Limits
-	quota := 0.0
+	sum, limited := 0.0, true
 	for _, d := range z.demands {
 		if len(z.demands) == 1 {
 			return cpuLimits(d.Host)
 		}
-		if d.Host.CPUQuota <= 0 {
-			quota = math.Inf(1)
-		} else {
-			quota += float64(d.Host.CPUQuota) / float64(d.Host.CPUPeriod)
-		}
+		sum, limited = sum+d.cpus(), limited && d.cpus() > 0
 		all.CPUShares += cmp.Or(d.Host.CPUShares, usualShares)
 	}
-	if !math.IsInf(quota, 1) {
-		all.CPUQuota, all.CPUPeriod = int64(quota*usualPeriod), usualPeriod
+	if limited {
+		all.CPUQuota, all.CPUPeriod = int64(sum*jail.DefaultCPUPeriod), jail.DefaultCPUPeriod
 	}
 	return all
 }

@@ -25,7 +25,7 @@ func Load(kind, attach uint32, program []uint64) (int, error) {
 		_, _           uint32    // kern_version, prog_flags
 		_              [16]byte  // prog_name
 		_, attach      uint32    // prog_ifindex
-	}{kind: kind, count: uint32(len(program)), insns: uint64(uintptr(unsafe.Pointer(&program[0]))),
+	}{kind: kind, count: uint32(len(program)), insns: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(program)))),
 		license: uint64(uintptr(unsafe.Pointer(&license))), attach: attach}
 	fd, err := Call(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	runtime.KeepAlive(program)

@@ -1,8 +1,8 @@
 package container
 
 import (
+	"encoding/binary"
 	"fmt"
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -10,8 +10,6 @@ import (
 	"kata/agent/bpf"
 	"kata/agent/devicefilter"
 )
-
-var noLicense = [1]byte{}
 
 // loaded are programs that the kernel has checked already, by their instructions. It is
 // written by Rehearse only.
@@ -23,14 +21,11 @@ func loadFilter(program []byte) (int, error) {
 		return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	}
 	const instruction = 8 // bytes
-	load := struct {
-		kind, count    uint32
-		insns, license uint64
-	}{unix.BPF_PROG_TYPE_CGROUP_DEVICE, uint32(len(program) / instruction),
-		uint64(uintptr(unsafe.Pointer(&program[0]))), uint64(uintptr(unsafe.Pointer(&noLicense)))}
-	fd, err := bpf.Call(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
-	runtime.KeepAlive(program)
-	return fd, err
+	instructions := make([]uint64, 0, len(program)/instruction)
+	for ; len(program) >= instruction; program = program[instruction:] {
+		instructions = append(instructions, binary.LittleEndian.Uint64(program))
+	}
+	return bpf.Load(unix.BPF_PROG_TYPE_CGROUP_DEVICE, 0, instructions)
 }
 
 // Rehearse does what the kernel and this process do once, or as long as they keep its

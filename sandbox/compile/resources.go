@@ -39,9 +39,6 @@ type Resources struct {
 	disks Disks
 }
 
-// defaultPeriod of a CPU quota, in microseconds: the kernel's.
-const defaultPeriod = 100000
-
 func (r *Resources) file(name string, value any) {
 	r.Files = append(r.Files, api.KeyValue{Key: name, Value: fmt.Sprint(value)})
 }
@@ -164,7 +161,7 @@ func (r *Resources) cpu(c *specs.LinuxCPU) error {
 }
 
 func (r *Resources) quota(c *specs.LinuxCPU) {
-	period := uint64(defaultPeriod)
+	period := uint64(jail.DefaultCPUPeriod)
 	if c.Period != nil && *c.Period > 0 {
 		period = *c.Period
 	}

@@ -128,7 +128,7 @@ func (e *entrance) boot(req *CreateRequest, w *waiting) (_ *owner, _ *CreatedInf
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), createTime)
 	defer cancel()
-	if err := sb.Fit(ctx, req.ID, demand(c.MemoryMiB, c.CPUs, c.Limits)); err != nil {
+	if err := sb.Fit(ctx, req.ID, demand(c.MemoryMiB, c.Limits)); err != nil {
 		sb.Stop()
 		return nil, nil, err
 	}

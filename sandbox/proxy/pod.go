@@ -195,7 +195,7 @@ func (p *pod) create(req *CreateRequest) (_ *owner, _ *net.UnixListener, _ *Crea
 // admit has the machine be what a container needs that joins it, and makes the container.
 func (p *pod) admit(ctx context.Context, c *compile.Container) (_ sandbox.Stdio, _ compile.Disks, serials []string, err error) {
 	id := c.Request.ID
-	if err := p.sb.Fit(ctx, id, demand(c.MemoryMiB, c.CPUs, c.Limits)); err != nil {
+	if err := p.sb.Fit(ctx, id, demand(c.MemoryMiB, c.Limits)); err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %w", oci.ConfigName, tooLarge(err))
 	}
 	defer func() {

@@ -59,8 +59,8 @@ func (o *owner) update(ctx context.Context, change *specs.LinuxResources) error 
 }
 
 // demand is what a container asks of its machine.
-func demand(memoryMiB int, cpus float64, host jail.Limits) *sandbox.Demand {
-	return &sandbox.Demand{MemoryMiB: memoryMiB, CPUs: cpus, Host: host}
+func demand(memoryMiB int, host jail.Limits) *sandbox.Demand {
+	return &sandbox.Demand{MemoryMiB: memoryMiB, Host: host}
 }
 
 // tooLarge names the limit for which the machine could not be made large enough.
@@ -74,7 +74,7 @@ func tooLarge(err error) error {
 // resize has the machine be large enough before a container's limits change, and no
 // larger than it must afterwards.
 func (o *owner) resize(ctx context.Context, before, after *compile.Resources, change func() error) error {
-	if err := o.sb.Fit(ctx, o.id, demand(max(before.MemoryMiB, after.MemoryMiB), after.CPUs, after.Limits)); err != nil {
+	if err := o.sb.Fit(ctx, o.id, demand(max(before.MemoryMiB, after.MemoryMiB), after.Limits)); err != nil {
 		return tooLarge(err)
 	}
 	err := o.fits(after)
@@ -88,7 +88,7 @@ func (o *owner) resize(ctx context.Context, before, after *compile.Resources, ch
 	if memory == 0 { // no limit is no reason for a smaller machine
 		memory = before.MemoryMiB
 	}
-	_ = o.sb.Fit(ctx, o.id, demand(memory, after.CPUs, after.Limits)) // what it does not give back, it keeps
+	_ = o.sb.Fit(ctx, o.id, demand(memory, after.Limits)) // what it does not give back, it keeps
 	return err
 }
 

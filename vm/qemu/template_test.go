@@ -21,8 +21,7 @@ import (
 
 // saved are the files of machines that start from templates in dir.
 func saved(dir string) vmtest.Files {
-	return vmtest.Files{Kernel: guest + "linux-x86_64", Agent: guest + "kata-agent",
-		Options: map[string]string{"accelerator": "tcg", "template": "true", "template_dir": dir}}
+	return files("template", "true", "template_dir", dir)
 }
 
 func TestTemplates(t *testing.T) {

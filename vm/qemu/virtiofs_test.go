@@ -20,8 +20,7 @@ import (
 )
 
 func withVirtiofs(machine string) vmtest.Files {
-	return vmtest.Files{Kernel: guest + "linux-x86_64", Agent: guest + "kata-agent",
-		Options: map[string]string{"accelerator": "tcg", "share": "virtiofs", "machine": machine}}
+	return files("share", "virtiofs", "machine", machine)
 }
 
 func TestVirtiofs(t *testing.T) { vmtest.Suite(t, qemu.Driver{}, withVirtiofs("microvm")) }

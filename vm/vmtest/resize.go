@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"kata/jail"
 	"kata/oci"
 	"kata/sandbox"
 )
@@ -112,7 +113,7 @@ func (s *suite) hotCPUs(t *testing.T) {
 		want = "2"
 	}
 	for range 2 { // once there, it is not asked for again
-		if err := sb.Fit(t.Context(), "cpus", &sandbox.Demand{CPUs: 1.5}); err != nil {
+		if err := sb.Fit(t.Context(), "cpus", &sandbox.Demand{Host: jail.Limits{CPUQuota: 150000, CPUPeriod: jail.DefaultCPUPeriod}}); err != nil {
 			t.Fatal(err)
 		}
 		if !poll(func() bool { return count() == want }) {
